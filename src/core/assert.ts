@@ -1,0 +1,8 @@
+/**
+ * States what must hold if our own code is right. A failure is a bug of this project, never of its input.
+ *
+ * @param message built only on failure; carries the numbers that disagree
+ */
+export function assert(condition: boolean, message: () => string): asserts condition {
+  if (!condition) throw new Error(`invariant broken: ${message()}`);
+}
