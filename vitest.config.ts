@@ -1,0 +1,34 @@
+import { defineConfig } from "vitest/config";
+import { CountReporter } from "./test/count-reporter.ts";
+
+// Native addons and worker threads need processes, not vitest's own threads.
+export default defineConfig({
+  test: {
+    pool: "forks",
+    reporters: ["default", new CountReporter()],
+    allowOnly: false,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "fast",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/**/*.slow.test.ts"],
+          testTimeout: 20_000,
+          hookTimeout: 20_000,
+        },
+      },
+      {
+        extends: true,
+        // Real processes, kills, brokers: one file at a time, so that they do not time each other out.
+        test: {
+          name: "slow",
+          include: ["test/**/*.slow.test.ts"],
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
