@@ -1,0 +1,420 @@
+import { crc32 } from "node:zlib";
+import { KappaError } from "../core/errors.ts";
+import { beginningOfTimeMs } from "../core/time.ts";
+import { ByteReader, ByteWriter } from "./bytes.ts";
+import type { ChangeSink } from "./changelog.ts";
+import type { BackendBatch, StateBackend } from "./state-backend.ts";
+import { keyBytesBound, keyBytesMax, readKey, type StateKey, writeKey } from "./state-key.ts";
+import type { StoreLayout } from "./store-layout.ts";
+
+/**
+ * What a store holds for one key, as an object in memory. A store has millions: every field counts.
+ */
+export interface Entity {
+  readonly key: StateKey;
+  /** Bits of `entityFlags`; owned by the store. */
+  flags: number;
+  /** Resident bytes that the store accounts for it; owned by the store. */
+  bytes: number;
+}
+
+/** Bits of `Entity.flags`. */
+export const entityFlags = {
+  /** Changed since the last flush began. */
+  dirty: 1,
+  /** In a flush that is not on disk yet. */
+  flushing: 2,
+  /** Deleted; kept until the flush that deletes it is on disk. */
+  deleted: 4,
+  /** Used since the eviction hand last passed. */
+  used: 8,
+  /** Changed since the changelog was last taken (stores that log values). */
+  unlogged: 16,
+  /** In the cache no more. */
+  gone: 32,
+} as const;
+
+const held = entityFlags.dirty | entityFlags.flushing | entityFlags.unlogged;
+
+/** How a store's entities become bytes. */
+export interface EntityKind<E extends Entity> {
+  readonly layout: StoreLayout;
+  /** An entity whose newest content is this old, seen from order time, equals an absent one. Infinity: never. */
+  readonly retentionMs: number;
+  /** Event time of the newest content. */
+  newestMs(entity: E): number;
+  encode(entity: E, writer: ByteWriter): void;
+  /** Reads what `encode` wrote: `reader` is at its start and ends at its end. */
+  decode(key: StateKey, reader: ByteReader): E;
+  /** Resident bytes of what hangs on the entity besides the object itself and its key. */
+  contentBytes(entity: E): number;
+  /** The entity leaves memory; nothing touches it again. */
+  release(entity: E): void;
+  /** Writes and deletes values that belong to the entity but are stored apart from it. All of them when it is deleted. */
+  encodeParts?(entity: E, parts: PartSink): void;
+  /** The flush with `encodeParts` is on disk. */
+  partsWritten?(entity: E): void;
+}
+
+export interface PartSink {
+  /** Begin a part's value; write into the returned writer, then call `put`. */
+  begin(): ByteWriter;
+  put(key: StateKey, part: number): void;
+  delete(key: StateKey, part: number): void;
+}
+
+/** What the database shares with its stores. */
+export interface StoreSurroundings {
+  readonly backend: StateBackend;
+  readonly budget: CacheBudget;
+}
+
+/** Bytes in memory over all stores of a database. */
+export interface CacheBudget {
+  /** Resident bytes of all entities. */
+  cachedBytes: number;
+  /** Of these, changed since the last flush began. */
+  dirtyBytes: number;
+  /** Of these, in a flush that is not on disk yet. */
+  flushingBytes: number;
+  /** Evicts clean entities of all stores while there is too much. */
+  makeRoom(): void;
+}
+
+/**
+ * Bytes of an entity's place in memory apart from its content, measured on Node 24: the object (header and up to seven
+ * fields), its entry in the map at the average load of one that doubles, and its place in the ring.
+ */
+const placeBytes = 80 + 44 + 12;
+
+/** Bytes of a key as a one-byte string; numbers that are small integers cost nothing. */
+function keyResidentBytes(key: StateKey): number {
+  return typeof key === "string" ? 16 + Math.ceil(key.length / 8) * 8 : 0;
+}
+
+const kindEntity = 0;
+const kindPart = 1;
+
+/** crc32 u32, layout u8, newest content f64. */
+const prefixBytes = 13;
+
+/**
+ * The entities of one name: a cache in front of the backend. Reads go through; changes stay in memory, dirty, until a
+ * flush writes them. Dirty entities and those being flushed are never evicted; clean ones go by second chance.
+ *
+ *     entity key:  | store u8 | 0 | key |
+ *     part key:    | store u8 | 1 | length of key u16 BE | key | part u32 BE |
+ *     value:       | crc32 u32 | layout u8 | newest content, ms f64 | payload |
+ *
+ * The length in a part's key keeps the parts of "a" apart from those of "ab". The checksum covers the key as well, so a
+ * value in a wrong place is found out. The newest content's time is in front, so that a sweep need not decode.
+ */
+export class EntityStore<E extends Entity> {
+  readonly name: string;
+  readonly kind: EntityKind<E>;
+  /** Number in keys on disk, 1 to 255. */
+  readonly number: number;
+  /** The latest order time the store was used at; what is past retention as of it does not count any more. */
+  orderTimeMs: number = beginningOfTimeMs;
+  /** Set where the store logs values: takes each changed entity once per commit. */
+  sink: ChangeSink<E> | null = null;
+  readonly #backend: StateBackend;
+  readonly #budget: CacheBudget;
+  readonly #entities = new Map<StateKey, E>();
+  /** Everything in the cache once, and some that left it; the hand of the clock goes over it. */
+  readonly #ring: E[] = [];
+  #hand = 0;
+  /** Entities in the ring that have left the cache. */
+  #goneCount = 0;
+  #dirty: E[] = [];
+  #flushing: E[] = [];
+  readonly #keyBuffer: Buffer = Buffer.allocUnsafeSlow(keyBytesMax + 16);
+  readonly #writer = new ByteWriter();
+  readonly #reader = new ByteReader();
+  readonly #partReader = new ByteReader();
+
+  constructor(number: number, kind: EntityKind<E>, surroundings: StoreSurroundings) {
+    this.number = number;
+    this.kind = kind;
+    this.name = kind.layout.store;
+    this.#backend = surroundings.backend;
+    this.#budget = surroundings.budget;
+  }
+
+  /** Entities in memory. */
+  get cachedCount(): number {
+    return this.#entities.size;
+  }
+
+  /** The entity of a key, from memory or disk. @throws KAPPA_STATE_CORRUPT when its bytes are not what was written */
+  find(key: StateKey): E | undefined {
+    const cached = this.#entities.get(key);
+    if (cached !== undefined) {
+      if ((cached.flags & entityFlags.deleted) !== 0) return undefined;
+      cached.flags |= entityFlags.used;
+      return cached;
+    }
+    const keyEnd = this.#writeEntityKey(key);
+    const bytes = this.#backend.get(this.#keyBuffer.subarray(0, keyEnd));
+    if (bytes === undefined) return undefined;
+    this.#check(bytes, keyEnd, key);
+    const entity = this.kind.decode(key, this.#reader.reset(bytes, prefixBytes));
+    this.#admit(entity);
+    return entity;
+  }
+
+  /** Takes in a new entity, which is dirty from now on. Its key has none, or a deleted one. */
+  add(entity: E): void {
+    this.#admit(entity);
+    this.changed(entity);
+  }
+
+  #admit(entity: E): void {
+    this.#budget.makeRoom();
+    entity.flags = entityFlags.used;
+    entity.bytes = placeBytes + keyResidentBytes(entity.key) + this.kind.contentBytes(entity);
+    this.#budget.cachedBytes += entity.bytes;
+    this.#entities.set(entity.key, entity);
+    this.#ring.push(entity);
+  }
+
+  /** Notes that an entity changed: it belongs to the next flush, and to the next changelog. */
+  changed(entity: E): void {
+    const flags = entity.flags;
+    if ((flags & entityFlags.dirty) === 0) {
+      entity.flags = flags | entityFlags.dirty;
+      this.#dirty.push(entity);
+      this.#budget.dirtyBytes += entity.bytes;
+    }
+    if (this.sink !== null && (flags & entityFlags.unlogged) === 0) {
+      entity.flags |= entityFlags.unlogged;
+      this.sink.note(entity);
+    }
+  }
+
+  /** Notes that an entity takes more or less memory than before. */
+  resized(entity: E, byBytes: number): void {
+    entity.bytes += byBytes;
+    this.#budget.cachedBytes += byBytes;
+    if ((entity.flags & entityFlags.dirty) !== 0) this.#budget.dirtyBytes += byBytes;
+    if ((entity.flags & entityFlags.flushing) !== 0) this.#budget.flushingBytes += byBytes;
+  }
+
+  /** Deletes an entity; the next flush takes it off the disk. */
+  delete(entity: E): void {
+    entity.flags |= entityFlags.deleted;
+    this.changed(entity);
+  }
+
+  /** Deletes an entity whose content is too old to count; the changelog need not know, since time tells. */
+  expire(entity: E): void {
+    const sink = this.sink;
+    this.sink = null;
+    this.delete(entity);
+    this.sink = sink;
+  }
+
+  /** Whether content whose newest part has this event time is past retention. */
+  expired(newestMs: number): boolean {
+    return newestMs <= this.orderTimeMs - this.kind.retentionMs;
+  }
+
+  /** A part's value. The reader is used again for the next part. @throws KAPPA_STATE_CORRUPT when it is not there */
+  findPart(key: StateKey, part: number): ByteReader {
+    const keyEnd = this.#writePartKey(key, part);
+    const bytes = this.#backend.get(this.#keyBuffer.subarray(0, keyEnd));
+    if (bytes === undefined) {
+      throw new KappaError("KAPPA_STATE_CORRUPT", `store ${this.name}: part ${part} of a key is missing`, {
+        store: this.name,
+        key,
+        part,
+      });
+    }
+    this.#check(bytes, keyEnd, key);
+    return this.#partReader.reset(bytes, prefixBytes);
+  }
+
+  /** Puts all that is dirty into `batch`. @returns how many entities */
+  encodeDirty(batch: BackendBatch): number {
+    const parts = this.#partSink(batch);
+    const flushing = this.#dirty;
+    this.#dirty = this.#flushing;
+    this.#flushing = flushing;
+    for (const entity of flushing) {
+      entity.flags = (entity.flags & ~entityFlags.dirty) | entityFlags.flushing;
+      this.kind.encodeParts?.(entity, parts);
+      if ((entity.flags & entityFlags.deleted) !== 0) {
+        batch.delete(this.#keyBuffer.subarray(0, this.#writeEntityKey(entity.key)));
+        continue;
+      }
+      const writer = this.#beginValue(this.kind.newestMs(entity));
+      this.kind.encode(entity, writer);
+      const keyEnd = this.#writeEntityKey(entity.key);
+      batch.put(this.#keyBuffer.subarray(0, keyEnd), this.#endValue(keyEnd));
+    }
+    return flushing.length;
+  }
+
+  /** The batch of the last `encodeDirty` is on disk. */
+  flushed(): void {
+    for (const entity of this.#flushing) {
+      entity.flags &= ~entityFlags.flushing;
+      this.kind.partsWritten?.(entity);
+      const gone = entityFlags.deleted | entityFlags.dirty;
+      if ((entity.flags & gone) === entityFlags.deleted) this.#forget(entity);
+    }
+    this.#flushing.length = 0;
+  }
+
+  /** Moves the hand over up to `steps` entities and evicts those that are clean and were not used since its last pass. */
+  evict(steps: number, excessBytes: number): number {
+    const ring = this.#ring;
+    let freed = 0;
+    for (let i = 0; i < steps && freed < excessBytes && ring.length > 0; i++) {
+      if (this.#hand >= ring.length) this.#hand = 0;
+      const entity = ring[this.#hand] as E;
+      const flags = entity.flags;
+      if ((flags & entityFlags.gone) === 0 && (flags & (held | entityFlags.used)) !== 0) {
+        entity.flags = flags & ~entityFlags.used;
+        this.#hand++;
+        continue;
+      }
+      const last = ring.pop() as E;
+      if (last !== entity) ring[this.#hand] = last;
+      if ((flags & entityFlags.gone) !== 0) {
+        this.#goneCount--;
+      } else {
+        freed += entity.bytes;
+        this.#leave(entity);
+      }
+    }
+    return freed;
+  }
+
+  #leave(entity: E): void {
+    this.#budget.cachedBytes -= entity.bytes;
+    entity.flags |= entityFlags.gone;
+    if (this.#entities.get(entity.key) === entity) this.#entities.delete(entity.key);
+    this.kind.release(entity);
+  }
+
+  /** As `leave`, for an entity somewhere in the ring. */
+  #forget(entity: E): void {
+    this.#leave(entity);
+    this.#goneCount++;
+    if (this.#goneCount > 1024 && this.#goneCount > this.#ring.length / 2) this.#sweepRing();
+  }
+
+  /** Closes the gaps in the ring, which deletions alone would leave there while nothing has to be evicted. */
+  #sweepRing(): void {
+    const ring = this.#ring;
+    let kept = 0;
+    for (const entity of ring) {
+      if ((entity.flags & entityFlags.gone) === 0) ring[kept++] = entity;
+    }
+    ring.length = kept;
+    this.#hand = 0;
+    this.#goneCount = 0;
+  }
+
+  /** What is in memory, deleted entities included. */
+  cached(): IterableIterator<E> {
+    return this.#entities.values();
+  }
+
+  /** The entity in memory, deleted or not, without marking it as used. */
+  peek(key: StateKey): E | undefined {
+    return this.#entities.get(key);
+  }
+
+  /** Keys on disk in key order, from the key after `after` on; only text that begins with `prefix`, when given. */
+  async *stored(after: StateKey | null, prefix: string | null): AsyncGenerator<StoredKey> {
+    let from = Buffer.from([this.number, kindEntity]);
+    let to = Buffer.from([this.number, kindPart]);
+    if (prefix !== null) {
+      from = Buffer.from(this.#keyBuffer.subarray(0, this.#writeEntityKey(prefix)));
+      to = Buffer.concat([from, Buffer.alloc(1, 0xff)]); // no UTF-8 byte is 0xff
+    }
+    if (after !== null) {
+      from = Buffer.concat([this.#keyBuffer.subarray(0, this.#writeEntityKey(after)), Buffer.alloc(1)]);
+    }
+    for await (const [key, value] of this.#backend.entries(from, to)) {
+      yield { key: readKey(key, 2, key.length), newestMs: value.readDoubleLE(5), bytes: key.length + value.length };
+    }
+  }
+
+  /** Gives the space of deleted values back to the file system. */
+  compact(): Promise<void> {
+    return this.#backend.compact(Buffer.from([this.number]), Buffer.from([this.number + 1]));
+  }
+
+  #partSink(batch: BackendBatch): PartSink {
+    return {
+      begin: () => this.#beginValue(0),
+      put: (key, part) => {
+        const keyEnd = this.#writePartKey(key, part);
+        batch.put(this.#keyBuffer.subarray(0, keyEnd), this.#endValue(keyEnd));
+      },
+      delete: (key, part) => batch.delete(this.#keyBuffer.subarray(0, this.#writePartKey(key, part))),
+    };
+  }
+
+  #writeEntityKey(key: StateKey): number {
+    keyBytesBound(key);
+    this.#keyBuffer[0] = this.number;
+    this.#keyBuffer[1] = kindEntity;
+    return writeKey(this.#keyBuffer, 2, key);
+  }
+
+  #writePartKey(key: StateKey, part: number): number {
+    this.#keyBuffer[0] = this.number;
+    this.#keyBuffer[1] = kindPart;
+    const end = writeKey(this.#keyBuffer, 4, key);
+    this.#keyBuffer.writeUInt16BE(end - 4, 2);
+    return this.#keyBuffer.writeUInt32BE(part, end);
+  }
+
+  #beginValue(newestMs: number): ByteWriter {
+    const writer = this.#writer;
+    writer.clear();
+    writer.u32(0);
+    writer.u8(this.kind.layout.version);
+    writer.f64(newestMs);
+    return writer;
+  }
+
+  /** Seals the value that was begun, for the key in the key buffer. */
+  #endValue(keyEnd: number): Buffer {
+    const value = this.#writer.written();
+    value.writeUInt32LE(crc32(value.subarray(4), crc32(this.#keyBuffer.subarray(0, keyEnd))), 0);
+    return value;
+  }
+
+  #check(value: Buffer, keyEnd: number, key: StateKey): void {
+    const whole = value.length >= prefixBytes;
+    const stored = whole ? value.readUInt32LE(0) : -1;
+    const computed = crc32(value.subarray(4), crc32(this.#keyBuffer.subarray(0, keyEnd)));
+    if (stored !== computed) {
+      throw new KappaError(
+        "KAPPA_STATE_CORRUPT",
+        `store ${this.name}: a value of ${value.length} bytes has checksum ${stored}, its content ${computed}`,
+        { store: this.name, key },
+      );
+    }
+    if (value[4] !== this.kind.layout.version) {
+      throw new KappaError(
+        "KAPPA_STATE_CORRUPT",
+        `store ${this.name}: a value has layout ${value[4]}, the store ${this.kind.layout.version}`,
+        { store: this.name, key },
+      );
+    }
+  }
+}
+
+/** An entity on disk. */
+export interface StoredKey {
+  readonly key: StateKey;
+  /** Event time of its newest content. */
+  readonly newestMs: number;
+  readonly bytes: number;
+}

@@ -1,0 +1,363 @@
+import { crc32 } from "node:zlib";
+import { assert } from "../core/assert.ts";
+import { KappaError } from "../core/errors.ts";
+import { Arena } from "./arena.ts";
+import { ByteReader, ByteWriter } from "./bytes.ts";
+import { Changelog, type ChangelogSection } from "./changelog.ts";
+import { type CacheBudget, type Entity, type EntityKind, EntityStore, entityFlags } from "./entity-store.ts";
+import type { BackendBatch, StateBackend } from "./state-backend.ts";
+import type { StateKey } from "./state-key.ts";
+import { parseLayout, requireCompatible, type StoreLayout } from "./store-layout.ts";
+
+export interface StateDatabaseOptions {
+  readonly backend: StateBackend;
+  /**
+   * Resident bytes of all entities in memory, dirty ones included. Above it clean entities are evicted; what is dirty
+   * cannot be, so a task flushes when `flushWanted` says so. LevelDB's own buffers come on top.
+   */
+  readonly cacheBytes: number;
+}
+
+/** A flush whose batch is built and not written yet. */
+export interface PendingFlush {
+  /** Entities in it. */
+  readonly entities: number;
+  /** Writes and fsyncs it: to be called once the log says that the commit at its position is durable. */
+  write(): Promise<void>;
+}
+
+/** Flushes of which a trace is kept, to find out on opening that one in the middle was lost. */
+const flushesTraced = 256;
+
+/** Share of the cache that may be dirty before a flush is wanted. */
+const dirtyShare = 0.25;
+
+/** Bytes deleted by sweeps after which their space is given back. */
+const compactionBytes = 8 * 1024 * 1024;
+
+const metaStore = 0;
+const positionKey = Buffer.from([metaStore, 1]);
+const traceKey = (flush: number): Buffer => Buffer.from([metaStore, 2, flush % flushesTraced]);
+const orderTimeKey = (store: number): Buffer => Buffer.from([metaStore, 4, store]);
+const layoutKey = (store: string): Buffer => Buffer.concat([Buffer.from([metaStore, 3]), Buffer.from(store)]);
+
+/**
+ * The state of one task: named stores over one backend, and the position in the log that the state is at.
+ *
+ * Changes stay in memory until a flush takes all of them together with the position into one batch, which is written
+ * only when the log's commit is durable. So what is on disk is always the state at some durable commit, never ahead of
+ * the log and never in between; a crash costs the replay of the commits since then.
+ *
+ *     | 0 | 1 |             crc32 u32, flush number f64, position
+ *     | 0 | 2 | n mod 256 | crc32 u32, flush number f64: one is written by each flush
+ *     | 0 | 3 | name |      crc32 u32, store number u8, layout as JSON
+ *     | 0 | 4 | n |         crc32 u32, order time of store n f64
+ *     | n | ...             store n, see `EntityStore`
+ *
+ * LevelDB can lose a batch in the middle of its log after a power cut and go on without a word; a missing trace among
+ * the last 256 flushes gives it away.
+ */
+export class StateDatabase {
+  /** Memory of the reservoirs' events. */
+  readonly arena = new Arena();
+  readonly #changelog = new Changelog();
+  readonly #backend: StateBackend;
+  readonly #cacheBytes: number;
+  readonly #stores = new Map<string, EntityStore<Entity>>();
+  readonly #numbers = new Map<string, number>();
+  readonly #layouts = new Map<string, StoreLayout>();
+  readonly #unwrittenLayouts = new Set<string>();
+  readonly #budget: CacheBudget;
+  readonly #writer = new ByteWriter();
+  #position: Buffer | null = null;
+  #flushNumber = 0;
+  #flushing = false;
+  #sweepStore = 0;
+  #sweepAfter: StateKey | null = null;
+  #sweptBytes = 0;
+  /** A store whose swept values are off the disk once this flush is written. */
+  #compaction: { readonly store: EntityStore<Entity>; readonly afterFlush: number } | null = null;
+
+  private constructor(options: StateDatabaseOptions) {
+    this.#backend = options.backend;
+    this.#cacheBytes = options.cacheBytes;
+    this.#budget = { cachedBytes: 0, dirtyBytes: 0, flushingBytes: 0, makeRoom: () => this.#makeRoom() };
+  }
+
+  /** @throws KAPPA_STATE_CORRUPT when what is on disk is not the state at one commit: discard it and restore */
+  static async open(options: StateDatabaseOptions): Promise<StateDatabase> {
+    const database = new StateDatabase(options);
+    database.#readPosition();
+    await database.#readLayouts();
+    return database;
+  }
+
+  /** What `beginFlush` was given for the state on disk; null when nothing was ever flushed. */
+  get position(): Buffer | null {
+    return this.#position;
+  }
+
+  /** Resident bytes of all entities in memory. */
+  get cachedBytes(): number {
+    return this.#budget.cachedBytes;
+  }
+
+  /** Bytes of entities that changed since the last flush began. */
+  get dirtyBytes(): number {
+    return this.#budget.dirtyBytes;
+  }
+
+  /** Whether so much is dirty that the bound on memory needs a flush. */
+  get flushWanted(): boolean {
+    return !this.#flushing && this.#budget.dirtyBytes > this.#cacheBytes * dirtyShare;
+  }
+
+  /** Whether anything changed since the last flush began. */
+  get dirty(): boolean {
+    return this.#budget.dirtyBytes > 0;
+  }
+
+  /** Whether a flush was begun and is not on disk yet. */
+  get flushing(): boolean {
+    return this.#flushing;
+  }
+
+  /**
+   * Opens a store by its kind's name.
+   * @throws KAPPA_STATE_INCOMPATIBLE when what is stored under the name cannot serve as it
+   */
+  store<E extends Entity>(kind: EntityKind<E>): EntityStore<E> {
+    const { layout } = kind;
+    const name = layout.store;
+    assert(!this.#stores.has(name), () => `store ${name} is opened twice`);
+    const stored = this.#layouts.get(name);
+    const renewed = stored === undefined || requireCompatible(stored, layout);
+    if (renewed) this.#unwrittenLayouts.add(name);
+    this.#layouts.set(name, layout);
+    const store = new EntityStore(this.#numberOf(name), kind, { backend: this.#backend, budget: this.#budget });
+    const orderTime = this.#backend.get(orderTimeKey(store.number));
+    if (orderTime !== undefined) store.orderTimeMs = unsealed(orderTime, "order time").f64();
+    this.#stores.set(name, store as unknown as EntityStore<Entity>);
+    return store;
+  }
+
+  /** Adds a store's part to the changelog. */
+  log(section: ChangelogSection): void {
+    this.#changelog.add(section);
+  }
+
+  /** What changed since the last call, for the commit frame. Empty when nothing did. */
+  takeChangelog(): Buffer {
+    return this.#changelog.take();
+  }
+
+  /**
+   * Makes the changes of one commit again; to be called with the commits after `position`, in order.
+   * @throws KAPPA_STATE_INCOMPATIBLE when a store's changes have another form than they had
+   */
+  applyChangelog(bytes: Buffer): void {
+    this.#changelog.apply(bytes);
+  }
+
+  /** Stores on disk that nobody has opened: the topology has lost them. */
+  unclaimed(): string[] {
+    return [...this.#numbers.keys()].filter((name) => !this.#stores.has(name));
+  }
+
+  #numberOf(name: string): number {
+    const known = this.#numbers.get(name);
+    if (known !== undefined) return known;
+    const number = Math.max(0, ...this.#numbers.values()) + 1;
+    assert(number <= 255, () => `store ${name} would be number ${number}, limit 255`);
+    this.#numbers.set(name, number);
+    return number;
+  }
+
+  /**
+   * Takes everything that changed, and the position the state is at, into a batch. Call it between two rows, after the
+   * changelog was taken; entities that change from now on belong to the next flush. One flush at a time.
+   */
+  beginFlush(position: Buffer): PendingFlush {
+    assert(!this.#flushing, () => `flush ${this.#flushNumber + 1} began before flush ${this.#flushNumber} was written`);
+    assert(this.#changelog.empty, () => "a flush began with changes that are in no changelog");
+    this.#flushing = true;
+    const batch = this.#backend.batch();
+    const flush = ++this.#flushNumber;
+    let entities = 0;
+    for (const store of this.#stores.values()) entities += store.encodeDirty(batch);
+    this.#putMeta(batch, flush, position);
+    this.#budget.flushingBytes = this.#budget.dirtyBytes;
+    this.#budget.dirtyBytes = 0;
+    const written = Buffer.from(position);
+    return { entities, write: () => this.#writeFlush(batch, written) };
+  }
+
+  async #writeFlush(batch: BackendBatch, position: Buffer): Promise<void> {
+    await batch.write(true);
+    for (const store of this.#stores.values()) store.flushed();
+    this.#budget.flushingBytes = 0;
+    this.#position = position;
+    this.#flushing = false;
+    this.#makeRoom();
+  }
+
+  #putMeta(batch: BackendBatch, flush: number, position: Buffer): void {
+    for (const name of this.#unwrittenLayouts) {
+      const layout = JSON.stringify(this.#layouts.get(name));
+      const value = Buffer.concat([Buffer.from([this.#numberOf(name)]), Buffer.from(layout)]);
+      batch.put(layoutKey(name), this.#sealed(value));
+    }
+    this.#unwrittenLayouts.clear();
+    const number = Buffer.alloc(8);
+    for (const store of this.#stores.values()) {
+      number.writeDoubleLE(store.orderTimeMs);
+      batch.put(orderTimeKey(store.number), this.#sealed(number));
+    }
+    number.writeDoubleLE(flush);
+    batch.put(traceKey(flush), this.#sealed(number));
+    batch.put(positionKey, this.#sealed(Buffer.concat([number, position])));
+  }
+
+  #sealed(value: Buffer): Buffer {
+    const writer = this.#writer;
+    writer.clear();
+    writer.u32(crc32(value));
+    writer.raw(value, 0, value.length);
+    return writer.written();
+  }
+
+  #readPosition(): void {
+    const value = this.#backend.get(positionKey);
+    if (value === undefined) return;
+    const reader = unsealed(value, "position");
+    const flush = reader.f64();
+    for (let n = flush; n > 0 && n > flush - flushesTraced; n--) {
+      const trace = this.#backend.get(traceKey(n));
+      const traced = trace === undefined ? "none" : unsealed(trace, "flush trace").f64();
+      if (traced !== n) {
+        throw new KappaError(
+          "KAPPA_STATE_CORRUPT",
+          `state is at flush ${flush}, but the trace of flush ${n} is ${traced}: a batch was lost`,
+          { flush, missing: n },
+        );
+      }
+    }
+    this.#flushNumber = flush;
+    this.#position = Buffer.from(value.subarray(reader.at));
+  }
+
+  async #readLayouts(): Promise<void> {
+    const end = Buffer.from([metaStore, 4]);
+    for await (const [key, value] of this.#backend.entries(layoutKey(""), end)) {
+      const reader = unsealed(value, "layout");
+      const name = key.toString("utf8", 2);
+      this.#numbers.set(name, reader.u8());
+      this.#layouts.set(name, parseLayout(value.toString("utf8", reader.at)));
+    }
+  }
+
+  #makeRoom(): void {
+    let excess = this.#budget.cachedBytes - this.#cacheBytes;
+    if (excess <= 0) return;
+    let entities = 0;
+    for (const store of this.#stores.values()) entities += store.cachedCount;
+    for (const store of this.#stores.values()) {
+      // Each store gives in proportion to what it has. The steps are bounded, the hand goes on from there next time.
+      excess -= store.evict(1 + Math.floor((256 * store.cachedCount) / entities), excess);
+      if (excess <= 0) return;
+    }
+  }
+
+  /**
+   * Keys of a store as of the call, disk first, in key order, then those that are only in memory yet; only text keys
+   * that begin with `prefix`, when given. Keys whose content is past retention are left out, swept or not. Changes made
+   * while it runs may or may not show.
+   */
+  async *keys(name: string, prefix: string | null = null): AsyncGenerator<StateKey> {
+    const store = this.#stores.get(name);
+    if (store === undefined) return;
+    const unwritten = new Set<StateKey>();
+    for (const entity of store.cached()) {
+      const matches = prefix === null || (typeof entity.key === "string" && entity.key.startsWith(prefix));
+      const changed = (entity.flags & (entityFlags.dirty | entityFlags.flushing)) !== 0;
+      if (matches && changed) unwritten.add(entity.key);
+    }
+    for await (const { key, newestMs } of store.stored(null, prefix)) {
+      unwritten.delete(key);
+      if (counts(store, key, newestMs)) yield key;
+    }
+    for (const key of unwritten) {
+      if (counts(store, key, null)) yield key;
+    }
+  }
+
+  /** Number of keys of a store, as `keys` gives them. */
+  async count(name: string): Promise<number> {
+    let count = 0;
+    for await (const _ of this.keys(name)) count++;
+    return count;
+  }
+
+  /**
+   * Looks at the next `entriesMax` entities on disk, going round all stores, and deletes those past retention; the next flush takes them off the disk, and a later call gives the space back. What a sweep deletes
+   * equals what is absent, so answers do not depend on it.
+   * @returns how many it deleted
+   */
+  async sweep(entriesMax: number): Promise<number> {
+    await this.#compact();
+    const stores = [...this.#stores.values()].filter((store) => Number.isFinite(store.kind.retentionMs));
+    const store = stores[this.#sweepStore % Math.max(1, stores.length)];
+    if (store === undefined) return 0;
+    let seen = 0;
+    let deleted = 0;
+    let last: StateKey | null = null;
+    for await (const { key, newestMs, bytes } of store.stored(this.#sweepAfter, null)) {
+      last = key;
+      if (store.expired(newestMs)) {
+        const entity = store.find(key); // in memory it may be newer
+        if (entity !== undefined && store.expired(store.kind.newestMs(entity))) {
+          store.expire(entity);
+          this.#sweptBytes += bytes;
+          deleted++;
+        }
+      }
+      if (++seen >= entriesMax) break;
+    }
+    const passEnded = seen < entriesMax;
+    this.#sweepAfter = passEnded ? null : last;
+    if (passEnded) this.#sweepStore++;
+    if (this.#sweptBytes > (passEnded ? 0 : compactionBytes)) {
+      this.#compaction = { store, afterFlush: this.#flushNumber + 1 };
+      this.#sweptBytes = 0;
+    }
+    return deleted;
+  }
+
+  async #compact(): Promise<void> {
+    const compaction = this.#compaction;
+    if (compaction === null || this.#flushing || this.#flushNumber < compaction.afterFlush) return;
+    this.#compaction = null;
+    await compaction.store.compact();
+  }
+
+  /** Closes the backend. What was not flushed is dropped: it is in the log. */
+  close(): Promise<void> {
+    return this.#backend.close();
+  }
+}
+
+/** Whether a key has content that counts; `newestMs` is what the disk says, null when it has nothing. */
+function counts(store: EntityStore<Entity>, key: StateKey, newestMs: number | null): boolean {
+  const cached = store.peek(key);
+  if (cached === undefined) return newestMs !== null && !store.expired(newestMs);
+  return (cached.flags & entityFlags.deleted) === 0 && !store.expired(store.kind.newestMs(cached));
+}
+
+function unsealed(value: Buffer, what: string): ByteReader {
+  const stored = value.length < 4 ? -1 : value.readUInt32LE(0);
+  const computed = crc32(value.subarray(4));
+  if (stored !== computed) {
+    throw new KappaError("KAPPA_STATE_CORRUPT", `${what} has checksum ${stored}, its content ${computed}`);
+  }
+  return new ByteReader().reset(value, 4);
+}
