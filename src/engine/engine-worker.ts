@@ -1,0 +1,159 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
+import type { Clock } from "../core/clock.ts";
+import { KappaError, messageOf } from "../core/errors.ts";
+import { fileLogOfThread } from "../log/file-log-thread.ts";
+import type { FileLog } from "../log/file-log.ts";
+import { ThreadMeter } from "../observability/thread-meter.ts";
+import type { Scorer } from "../scoring/scorer.ts";
+import { LevelBackend } from "../state/level-backend.ts";
+import { StateDatabase } from "../state/state-database.ts";
+import { inputSerde, isGlobalTable } from "../task/application.ts";
+import { GlobalTable } from "../task/global-table.ts";
+import type { Task, TaskTap } from "../task/task.ts";
+import { openTask, type TaskSurroundings } from "../task/task-opener.ts";
+import { loadModels } from "../task/models.ts";
+import type { ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
+import { loadTopology } from "./topology-module.ts";
+
+/** How often a thread reports its progress and metrics, in ms. */
+const reportIntervalMs = 500;
+/** Entities that a sweep for expired ones looks at: per report while busy, per wake-up while idle. */
+const sweptBusy = 500;
+const sweptIdle = 20_000;
+
+export interface WorkerOptions {
+  readonly order: ThreadOrder;
+  readonly clock: Clock;
+  readonly report: (message: ThreadReport) => void;
+  readonly tap: TaskTap;
+}
+
+/** One engine thread: opens its tasks and runs their cycles in turn until it is told to stop or the input has ended. */
+export class EngineWorker {
+  readonly #options: WorkerOptions;
+  readonly #meter = new ThreadMeter();
+  readonly #tasks: Task[] = [];
+  #globalTables: GlobalTable[] = [];
+  #stopping = false;
+  #lastReportMs = 0;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+  }
+
+  /** A message from the main thread. */
+  receive(message: unknown): void {
+    const request = message as ThreadRequest;
+    if (request.kind === "stop") {
+      this.#stopping = true;
+      return;
+    }
+    this.#answer(request).then(
+      (answer) => this.#options.report({ kind: "answer", token: request.token, answer }),
+      (error: unknown) => {
+        const code = error instanceof KappaError ? error.code : "KAPPA_ENGINE_FAILED";
+        this.#options.report({ kind: "refused", token: request.token, code, message: messageOf(error) });
+      },
+    );
+  }
+
+  async #answer(request: Exclude<ThreadRequest, { kind: "stop" }>): Promise<unknown> {
+    if (request.kind === "count") {
+      let count = 0;
+      for (const task of this.#tasks) count += await task.stores.count(request.store);
+      return count;
+    }
+    const task = this.#tasks.find(({ partition }) => partition === request.partition);
+    if (task === undefined) throw new KappaError("KAPPA_USAGE", `partition ${request.partition} is not run by this thread`);
+    return task.stores.read(request.store, request.key, request.asOfMs ?? task.orderTimeMs);
+  }
+
+  async run(): Promise<void> {
+    const { order, clock } = this.#options;
+    const topology = await loadTopology(order.topology);
+    const log = fileLogOfThread(order.log);
+    let scorers = new Map<number, Scorer>();
+    try {
+      const meter = this.#meter.open();
+      const registry = await EmbeddedSchemaRegistry.open(order.registryDir);
+      scorers = await loadModels(topology, clock, meter);
+      this.#globalTables = topology.nodes.filter(isGlobalTable).map((node) => new GlobalTable(node, log, inputSerde(node, registry)));
+      const around: TaskSurroundings = {
+        topology,
+        partitions: order.partitionCount,
+        log,
+        registry,
+        schemaIds: order.schemaIds,
+        settings: order.settings,
+        clock,
+        meter,
+        globalTables: new Map(this.#globalTables.map((table) => [table.node.id, table])),
+        scorers,
+        generation: order.generation,
+        ends: order.ends,
+        openDatabase: (partition, discard) => this.#openDatabase(partition, discard),
+        tap: this.#options.tap,
+        onRestore: (partition, applied, total) => this.#options.report({ kind: "restoring", partition, applied, total }),
+      };
+      for (const partition of order.partitions) this.#tasks.push(await openTask(partition, around));
+      this.#options.report({ kind: "running" });
+      await this.#loop(log);
+    } finally {
+      for (const task of this.#tasks) await task.close();
+      for (const table of this.#globalTables) table.close();
+      for (const scorer of new Set(scorers.values())) await scorer.close();
+      await log.close();
+      this.#reportProgress();
+    }
+  }
+
+  async #openDatabase(partition: number, discard: boolean): Promise<StateDatabase> {
+    const { order } = this.#options;
+    const path = join(order.stateDir, String(partition));
+    if (discard) await rm(path, { recursive: true, force: true });
+    const backend = await LevelBackend.open({ path });
+    const cacheBytes = Math.floor(order.settings.cacheBytes / order.partitionCount);
+    try {
+      return await StateDatabase.open({ backend, cacheBytes });
+    } catch (error) {
+      await backend.close();
+      throw error;
+    }
+  }
+
+  /** Runs cycles until nothing is left to do; between rounds the event loop turns, so that messages come through. */
+  async #loop(log: FileLog): Promise<void> {
+    const { clock, order } = this.#options;
+    while (!this.#stopping) {
+      for (const table of this.#globalTables) table.refresh();
+      let worked = false;
+      for (const task of this.#tasks) if (await task.cycle()) worked = true;
+      const nowMs = clock.monotonic();
+      if (nowMs - this.#lastReportMs >= reportIntervalMs) {
+        this.#lastReportMs = nowMs;
+        this.#reportProgress();
+        for (const task of this.#tasks) await task.sweep(worked ? sweptBusy : sweptIdle);
+      }
+      if (worked) {
+        await turn();
+        continue;
+      }
+      if (order.settings.untilEnd && this.#tasks.every((task) => task.finished)) return;
+      await log.changed(Math.min(...this.#tasks.map((task) => task.waitMs)));
+    }
+  }
+
+  #reportProgress(): void {
+    const tasks = this.#tasks.map((task) => ({
+      partition: task.partition,
+      sequence: task.sequence,
+      orderTimeMs: task.orderTimeMs,
+      lag: task.lag,
+      cachedBytes: task.database.cachedBytes,
+    }));
+    this.#options.report({ kind: "progress", tasks, metrics: this.#meter.report() });
+  }
+}

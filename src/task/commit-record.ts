@@ -1,0 +1,71 @@
+import { assert } from "../core/assert.ts";
+import { KappaError, messageOf } from "../core/errors.ts";
+
+/** Where a task stands in one input partition. */
+export interface InputPosition {
+  /** Offset of the next record to read. */
+  readonly offset: number;
+  readonly orderTimeMs: number;
+}
+
+/** Where a task stands in its partition of a repartition topic. */
+export interface LanePosition {
+  /** Offset of the next frame to read: the oldest one that was not taken whole. */
+  readonly offset: number;
+  /** Counter of the last row taken, by upstream task. */
+  readonly consumed: readonly number[];
+}
+
+/** Where a sub-topology of a task stands in its own order, and what it has sent. */
+export interface StagePosition {
+  readonly orderTimeMs: number;
+  readonly rank: number;
+  /** Next row counter, order time and rank of each sender, by key space. */
+  readonly senders: Readonly<Record<string, { readonly sequence: number; readonly orderTimeMs: number; readonly rank: number }>>;
+}
+
+/**
+ * The truth about a task: which input its state and outputs include. One is written with every commit, in the same
+ * transaction; the local state keeps a copy in the same batch as the state.
+ */
+export interface CommitRecord {
+  readonly version: 1;
+  /** Commits of the task before this one; also the record's offset in the commits topic. */
+  readonly sequence: number;
+  readonly inputs: Readonly<Record<string, InputPosition>>;
+  readonly lanes: Readonly<Record<string, LanePosition>>;
+  readonly stages: readonly StagePosition[];
+  /** Partitions of the application's topics; a task cannot go on under another count. */
+  readonly partitions: number;
+}
+
+/**
+ *     | jsonLength u32 | commit record, JSON | changelog |
+ *
+ * One JSON text a commit, not a record; the changelog behind it is binary.
+ */
+export function encodeCommit(record: CommitRecord, changelog: Buffer): Buffer {
+  const json = Buffer.from(JSON.stringify(record));
+  const bytes = Buffer.allocUnsafe(4 + json.length + changelog.length);
+  bytes.writeUInt32LE(json.length, 0);
+  bytes.set(json, 4);
+  bytes.set(changelog, 4 + json.length);
+  return bytes;
+}
+
+export function decodeCommit(bytes: Buffer): { readonly record: CommitRecord; readonly changelog: Buffer } {
+  assert(bytes.length >= 4, () => `a commit of ${bytes.length} bytes`);
+  const end = 4 + bytes.readUInt32LE(0);
+  return { record: parseCommitRecord(bytes.subarray(4, end)), changelog: bytes.subarray(end) };
+}
+
+/** @throws KAPPA_STATE_CORRUPT when the bytes are not a commit record */
+export function parseCommitRecord(bytes: Buffer): CommitRecord {
+  try {
+    const record = JSON.parse(bytes.toString()) as CommitRecord;
+    if (record.version !== 1) throw new TypeError(`version ${record.version}, this release reads 1`);
+    return record;
+  } catch (error) {
+    throw new KappaError("KAPPA_STATE_CORRUPT", `commit record is not readable: ${messageOf(error)}`, {}, error);
+  }
+}

@@ -1,0 +1,22 @@
+import type { DedupStore } from "../../state/dedup-store.ts";
+import type { Value } from "../../topology/graph.ts";
+import type { Row } from "../row.ts";
+import { Processor } from "./processor.ts";
+
+/** Lets an id pass once within its time to live. */
+export class DedupProcessor extends Processor {
+  readonly #store: DedupStore;
+  readonly #idOf: (value: Value) => string | number | null;
+
+  constructor(store: DedupStore, idOf: (value: Value) => string | number | null) {
+    super();
+    this.#store = store;
+    this.#idOf = idOf;
+  }
+
+  override process(row: Row): void {
+    const id = this.#idOf(row.value);
+    if (id !== null && this.#store.seen(id, row.timeMs, row.orderTimeMs)) return;
+    this.forward(row);
+  }
+}

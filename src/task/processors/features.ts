@@ -1,0 +1,70 @@
+import type { Extender } from "../../codec/row-shape.ts";
+import { beginningOfTimeMs } from "../../core/time.ts";
+import type { Reservoir } from "../../state/reservoir.ts";
+import type { LatePolicy, Value } from "../../topology/graph.ts";
+import type { LateRecords } from "../late-records.ts";
+import type { Row } from "../row.ts";
+import { Processor } from "./processor.ts";
+
+/** Reads what a reservoir holds of an event. */
+export interface EventAccess {
+  readonly keyOf: (value: Value) => string | number | null;
+  readonly numbersOf: (value: Value, into: Float64Array, at: number) => void;
+  readonly textsOf: (value: Value, into: (string | null)[]) => void;
+  readonly numberCount: number;
+  readonly textCount: number;
+}
+
+/** Inserts each event into its entity's reservoir and adds the features of that moment to it. */
+export class FeaturesProcessor extends Processor {
+  readonly #reservoir: Reservoir;
+  readonly #access: EventAccess;
+  readonly #extender: Extender;
+  readonly #graceMs: number;
+  readonly #policy: LatePolicy;
+  readonly #late: LateRecords;
+  readonly #judges: boolean;
+  readonly #numbers: Float64Array;
+  readonly #texts: (string | null)[];
+  readonly #out: unknown[];
+
+  constructor(options: {
+    readonly reservoir: Reservoir;
+    readonly access: EventAccess;
+    readonly extender: Extender;
+    readonly featureCount: number;
+    readonly graceMs: number;
+    readonly policy: LatePolicy;
+    readonly late: LateRecords;
+    /** Whether this stage judges lateness: the first one does, and the flag travels. */
+    readonly judges: boolean;
+  }) {
+    super();
+    this.#reservoir = options.reservoir;
+    this.#access = options.access;
+    this.#extender = options.extender;
+    this.#graceMs = options.graceMs;
+    this.#policy = options.policy;
+    this.#late = options.late;
+    this.#judges = options.judges;
+    this.#numbers = new Float64Array(options.access.numberCount);
+    this.#texts = Array.from({ length: options.access.textCount }, () => null);
+    this.#out = Array.from({ length: options.featureCount }, () => null);
+  }
+
+  override process(row: Row): void {
+    if (this.#judges && row.orderTimeMs !== beginningOfTimeMs && row.timeMs < row.orderTimeMs - this.#graceMs) {
+      row.late = true;
+      this.#late.count();
+      if (this.#policy === "aside") this.#late.write(row);
+      if (this.#policy !== "include") return;
+    }
+    const { keyOf, numbersOf, textsOf } = this.#access;
+    const key = keyOf(row.value) as string | number;
+    numbersOf(row.value, this.#numbers, 0);
+    textsOf(row.value, this.#texts);
+    this.#reservoir.observe(key, row.timeMs, row.orderTimeMs, row.late, this.#numbers, this.#texts, this.#out);
+    row.value = this.#extender.extend(row.value, this.#out) as Value;
+    this.forward(row);
+  }
+}

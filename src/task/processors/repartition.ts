@@ -1,0 +1,125 @@
+import type { Column } from "../../codec/column.ts";
+import { RowBatchWriter } from "../../codec/row-batch.ts";
+import { beginningOfTimeMs } from "../../core/time.ts";
+import { partitionOf } from "../../log/partitioner.ts";
+import type { Value } from "../../topology/graph.ts";
+import type { Outputs } from "../outputs.ts";
+import { appendFrame } from "../repartition-frame.ts";
+import type { Row } from "../row.ts";
+import { Processor } from "./processor.ts";
+
+/**
+ * What a task sends to the tasks of a key space: rows by destination, with one counter over all streams of the key
+ * space, and the frontier. One a key space and sending sub-topology.
+ */
+export class RepartitionSender {
+  readonly #topic: string;
+  readonly #partitions: number;
+  readonly #source: number;
+  readonly #generation: number;
+  readonly #outputs: Outputs;
+  /** Writers by port, then partition. */
+  readonly #writers: RowBatchWriter[][] = [];
+  /** Counter of the next row. */
+  #sequence: number;
+  #timeMs: number;
+  #rank: number;
+  #sent = { orderTimeMs: Number.NaN, rank: -1, caughtUp: false };
+  #emitted = 0;
+
+  constructor(options: {
+    readonly topic: string;
+    readonly partitions: number;
+    readonly source: number;
+    readonly generation: number;
+    readonly outputs: Outputs;
+    readonly from: { readonly sequence: number; readonly orderTimeMs: number; readonly rank: number };
+  }) {
+    this.#topic = options.topic;
+    this.#partitions = options.partitions;
+    this.#source = options.source;
+    this.#generation = options.generation;
+    this.#outputs = options.outputs;
+    this.#sequence = options.from.sequence;
+    this.#timeMs = options.from.orderTimeMs;
+    this.#rank = options.from.rank;
+  }
+
+  addPort(port: number, columns: readonly Column[]): void {
+    this.#writers[port] = Array.from({ length: this.#partitions }, () => new RowBatchWriter(columns));
+  }
+
+  get sequence(): number {
+    return this.#sequence;
+  }
+  get orderTimeMs(): number {
+    return this.#timeMs;
+  }
+  get rank(): number {
+    return this.#rank;
+  }
+
+  send(port: number, key: string | number, row: Row): void {
+    // What travels never goes back: a row that was taken late travels at the time of the one it came after.
+    if (row.orderTimeMs > this.#timeMs) {
+      this.#timeMs = row.orderTimeMs;
+      this.#rank = row.rank;
+    } else if (row.rank > this.#rank) this.#rank = row.rank;
+    const writers = this.#writers[port] as RowBatchWriter[];
+    const writer = writers[partitionOf(key, this.#partitions)] as RowBatchWriter;
+    writer.add(row.value, this.#timeMs, this.#rank, this.#sequence++, row.timeMs, row.late);
+    this.#emitted++;
+  }
+
+  /** Whether `finish` would tell the receivers anything. */
+  changed(frontier: { readonly orderTimeMs: number; readonly rank: number }, caughtUp: boolean): boolean {
+    const sent = this.#sent;
+    return this.#emitted > 0 || sent.caughtUp !== caughtUp || sent.orderTimeMs !== frontier.orderTimeMs || sent.rank !== frontier.rank;
+  }
+
+  /** Writes a frame to every partition: its rows, if any, and the frontier. @returns rows sent */
+  finish(frontier: { readonly orderTimeMs: number; readonly rank: number }, caughtUp: boolean): number {
+    if (frontier.orderTimeMs > this.#timeMs) {
+      this.#timeMs = frontier.orderTimeMs;
+      this.#rank = frontier.rank;
+    } else if (frontier.orderTimeMs === this.#timeMs && frontier.rank > this.#rank) this.#rank = frontier.rank;
+    const batchHead = { source: this.#source, frontierTimeMs: this.#timeMs, frontierRank: this.#rank, caughtUp };
+    const head = { ...batchHead, generation: this.#generation };
+    const timestamp = this.#timeMs === beginningOfTimeMs ? 0 : this.#timeMs;
+    for (let partition = 0; partition < this.#partitions; partition++) {
+      const ports: number[] = [];
+      const batches: Buffer[] = [];
+      for (let port = 0; port < this.#writers.length; port++) {
+        const writer = this.#writers[port]?.[partition];
+        if (writer === undefined || writer.count === 0) continue;
+        ports.push(port);
+        batches.push(writer.take(batchHead));
+      }
+      appendFrame(this.#outputs.writer(this.#topic, partition), timestamp, head, ports, batches);
+    }
+    this.#sent = { orderTimeMs: frontier.orderTimeMs, rank: frontier.rank, caughtUp };
+    const emitted = this.#emitted;
+    this.#emitted = 0;
+    return emitted;
+  }
+}
+
+/** Hands rows to the sender of their key space. */
+export class RepartitionProcessor extends Processor {
+  readonly #sender: RepartitionSender;
+  readonly #port: number;
+  readonly #keyOf: (value: Value) => string | number | null;
+
+  constructor(sender: RepartitionSender, port: number, keyOf: (value: Value) => string | number | null) {
+    super();
+    this.#sender = sender;
+    this.#port = port;
+    this.#keyOf = keyOf;
+  }
+
+  override process(row: Row): void {
+    const key = this.#keyOf(row.value);
+    if (key === null) throw new TypeError("the key to repartition by is null");
+    this.#sender.send(this.#port, key, row);
+  }
+}

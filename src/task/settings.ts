@@ -1,0 +1,35 @@
+import type { DurationMs } from "../core/time.ts";
+import type { TimeBounds } from "./input-source.ts";
+
+/** How tasks run. */
+export interface TaskSettings {
+  /** Shortest time between the starts of two commits of a task, unless `commitRecordsMax` wait. Default 5. */
+  readonly commitIntervalMs: DurationMs;
+  /** Rows a stage takes into one commit. Bounds memory and the time a commit holds up the others of its thread. Default 2,000. */
+  readonly commitRecordsMax: number;
+  /** Commits of a task that may be on their way to the log. A crash repeats at most these. Default 3. */
+  readonly commitsInFlightMax: number;
+  /** How long a source that has caught up is waited for before another's row overtakes it. Default 3. */
+  readonly mergeWaitMs: DurationMs;
+  /** Rows a task may be ahead, in event time, of the slowest task its rows are merged with. Default 20,000. */
+  readonly bufferedRecordsMax: number;
+  /** Memory for state, over all tasks of the process, in bytes. Default 256 MiB. */
+  readonly cacheBytes: number;
+  /** Longest time between two writes of the state to disk; what a restart replays at most. Default 1,000. */
+  readonly flushIntervalMs: DurationMs;
+  readonly timeBounds: TimeBounds;
+  /** Whether the run ends where the inputs ended when it started. */
+  readonly untilEnd: boolean;
+}
+
+export const defaultSettings: TaskSettings = {
+  commitIntervalMs: 5,
+  commitRecordsMax: 2000,
+  commitsInFlightMax: 3,
+  mergeWaitMs: 3,
+  bufferedRecordsMax: 20_000,
+  cacheBytes: 256 * 1024 * 1024,
+  flushIntervalMs: 1000,
+  timeBounds: { earliestMs: Date.UTC(2000, 0, 1), latestMs: Date.UTC(2100, 0, 1) },
+  untilEnd: false,
+};

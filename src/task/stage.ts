@@ -1,0 +1,145 @@
+import { KappaError, messageOf } from "../core/errors.ts";
+import type { SubTopology } from "../topology/graph.ts";
+import type { DeadLetters } from "./dead-letter.ts";
+import type { InputSource } from "./input-source.ts";
+import type { LaneInput } from "./lane.ts";
+import type { Choice, PartitionGroup } from "./partition-group.ts";
+import type { Deferred, Processor } from "./processors/processor.ts";
+import type { RepartitionSender } from "./processors/repartition.ts";
+import type { TimeDriven } from "./processors/time-driven.ts";
+import type { Row } from "./row.ts";
+
+/** The parts of a stage, as `stage-builder.ts` puts them together. */
+export interface StageParts {
+  readonly subTopology: SubTopology;
+  readonly group: PartitionGroup;
+  readonly inputs: readonly InputSource[];
+  readonly lanes: LaneInput | null;
+  /** Where rows enter, by the node they come from. */
+  readonly entries: readonly (Processor | undefined)[];
+  /** Rows wait here for a model; in the order of the graph. */
+  readonly deferred: readonly Deferred[];
+  /** What must know that order time moved on, in the order of the graph. */
+  readonly timeDriven: readonly TimeDriven[];
+  readonly senders: ReadonlyMap<string, RepartitionSender>;
+  readonly dead: DeadLetters;
+  readonly partition: number;
+}
+
+/** A sub-topology of one task: one order of rows through one set of processors. */
+export class Stage {
+  readonly #parts: StageParts;
+  readonly #frontier = { orderTimeMs: 0, rank: 0 };
+  #orderTimeMs: number;
+
+  constructor(parts: StageParts) {
+    this.#parts = parts;
+    this.#orderTimeMs = parts.group.orderTimeMs;
+  }
+
+  get index(): number {
+    return this.#parts.subTopology.index;
+  }
+  get group(): PartitionGroup {
+    return this.#parts.group;
+  }
+  get inputs(): readonly InputSource[] {
+    return this.#parts.inputs;
+  }
+  get lanes(): LaneInput | null {
+    return this.#parts.lanes;
+  }
+  get senders(): ReadonlyMap<string, RepartitionSender> {
+    return this.#parts.senders;
+  }
+  get orderTimeMs(): number {
+    return this.#orderTimeMs;
+  }
+
+  /** Looks at the log, without taking rows. */
+  refresh(): void {
+    this.#parts.lanes?.poll();
+    this.#parts.group.refresh();
+  }
+
+  /** Takes up to `rowsMax` rows in order through the processors. @returns rows taken */
+  run(rowsMax: number): number {
+    const { group } = this.#parts;
+    let rows = 0;
+    for (; rows < rowsMax; rows++) {
+      const row = group.next();
+      if (row === null) break;
+      if (row.orderTimeMs > this.#orderTimeMs) this.#advance(row.orderTimeMs);
+      this.#process(row);
+    }
+    return rows;
+  }
+
+  #advance(orderTimeMs: number): void {
+    this.#orderTimeMs = orderTimeMs;
+    for (const driven of this.#parts.timeDriven) driven.advance(orderTimeMs);
+  }
+
+  /** Moves the time of the stage on without a row. */
+  tick(orderTimeMs: number): void {
+    if (orderTimeMs <= this.#orderTimeMs) return;
+    this.#parts.group.advanceTo(orderTimeMs);
+    this.#advance(orderTimeMs);
+  }
+
+  #process(row: Row): void {
+    const entry = this.#parts.entries[row.origin];
+    if (entry === undefined) return;
+    try {
+      entry.process(row);
+    } catch (error) {
+      this.bury(row, error);
+    }
+  }
+
+  /**
+   * A row whose processing throws would throw again: its value becomes a dead letter. Errors of ours that say
+   * otherwise (a corrupt store, a bug) go up.
+   */
+  bury(row: Row, error: unknown): void {
+    if (error instanceof KappaError && error.recovery !== "dead-letter") throw error;
+    const { subTopology, partition, dead } = this.#parts;
+    const origin = subTopology.inputs.find((input) => input.id === row.origin);
+    const topic = origin?.topic ?? `${subTopology.keySpace}`;
+    const death = { topic, partition, offset: row.sequence, stage: origin?.name ?? topic, reason: "processing", message: messageOf(error) } as const;
+    dead.buryValue(row.timeMs, String(row.sequence), row.value, death);
+  }
+
+  /** Lets models score what waits for them, and sends their rows on. */
+  async flush(): Promise<void> {
+    for (const deferred of this.#parts.deferred) await deferred.flush();
+  }
+
+  /** Whether the tasks downstream would learn something from a commit now. */
+  frontierChanged(): boolean {
+    if (this.#parts.senders.size === 0) return false;
+    this.#parts.group.frontier(this.#frontier);
+    const caughtUp = this.#parts.group.caughtUp();
+    for (const sender of this.#parts.senders.values()) if (sender.changed(this.#frontier, caughtUp)) return true;
+    return false;
+  }
+
+  /** Writes what is to be sent to other tasks. @returns rows sent */
+  finish(): number {
+    if (this.#parts.senders.size === 0) return 0;
+    this.#parts.group.frontier(this.#frontier);
+    const caughtUp = this.#parts.group.caughtUp();
+    let rows = 0;
+    for (const sender of this.#parts.senders.values()) rows += sender.finish(this.#frontier, caughtUp);
+    return rows;
+  }
+
+  takeChoices(): readonly Choice[] {
+    return this.#parts.group.takeChoices();
+  }
+
+  close(): void {
+    for (const input of this.#parts.inputs) input.close();
+    this.#parts.lanes?.close();
+  }
+}

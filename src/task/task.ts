@@ -1,0 +1,289 @@
+import type { Clock } from "../core/clock.ts";
+import type { Histogram, Meter } from "../core/meter.ts";
+import { beginningOfTimeMs } from "../core/time.ts";
+import type { Writer } from "../log/log.ts";
+import type { PendingFlush, StateDatabase } from "../state/state-database.ts";
+import { choicesTopic, commitsTopic, type Topology } from "../topology/graph.ts";
+import { type CommitRecord, encodeCommit, type InputPosition, type LanePosition, type StagePosition } from "./commit-record.ts";
+import type { Outputs } from "./outputs.ts";
+import type { TaskSettings } from "./settings.ts";
+import { SkewGauge } from "./skew-gauge.ts";
+import type { Stage } from "./stage.ts";
+import type { TaskStores } from "./task-stores.ts";
+
+/** The steps of a commit cycle, in their order, as a tap sees them. */
+export type TaskStep = "read" | "process" | "score" | "write" | "durable" | "state-batch";
+
+/** Sees where each task is: for tests that kill a process at a step. Costs one call a step of a commit, not of a record. */
+export type TaskTap = (task: string, step: TaskStep, sequence: number) => void;
+
+export interface TaskParts {
+  readonly topology: Topology;
+  readonly partition: number;
+  readonly partitions: number;
+  readonly settings: TaskSettings;
+  readonly clock: Clock;
+  readonly meter: Meter;
+  readonly writer: Writer;
+  readonly database: StateDatabase;
+  readonly outputs: Outputs;
+  readonly stores: TaskStores;
+  readonly stages: readonly Stage[];
+  /** Sequence of the next commit. */
+  readonly sequence: number;
+  readonly tap: TaskTap;
+}
+
+/**
+ * Partition p of every sub-topology of an application: the unit of order, state and commit.
+ *
+ * A cycle takes what is visible of its inputs through all stages and ends in one transaction:
+ *
+ *   1. read      refresh sources; nothing is taken yet
+ *   2. process   rows in order through the processors; state changes in memory, outputs and changelog in buffers
+ *   3. score     models see the rows of the cycle together; their rows go on to the sinks
+ *   4. write     outputs, changelog and commit record are handed to the log as one transaction
+ *   5. durable   the log says that no crash can take the transaction back; only now may readers outside see it
+ *   6. state     now and then, what changed since the last time is written to the local database in one batch with
+ *                the commit record it belongs to, and only after that commit is durable
+ *
+ * A crash before 4 leaves nothing. One between 4 and 6 leaves a transaction that is whole or absent, and a database
+ * that is behind it: the restart applies the changelog of the commits that the database has not seen. The state is
+ * never ahead of the log, so there is nothing to undo.
+ */
+export class Task {
+  readonly id: string;
+  readonly partition: number;
+  readonly #parts: TaskParts;
+  readonly #skew: SkewGauge;
+  #sequence: number;
+  #inFlight = 0;
+  #durableSequence: number;
+  #lastStartMs = Number.NEGATIVE_INFINITY;
+  #lastFlushMs: number;
+  #flush: { readonly pending: PendingFlush; readonly sequence: number; writing: boolean } | null = null;
+  #failure: unknown = null;
+  #idle: (() => void) | null = null;
+  readonly #commitSeconds: Histogram;
+  readonly #commitRecords: Histogram;
+
+  constructor(parts: TaskParts) {
+    this.#parts = parts;
+    this.partition = parts.partition;
+    this.id = `${parts.topology.applicationId}-${parts.partition}`;
+    this.#sequence = parts.sequence;
+    this.#durableSequence = parts.sequence - 1;
+    this.#lastFlushMs = parts.clock.monotonic();
+    this.#skew = new SkewGauge(parts.stages, parts.settings.bufferedRecordsMax);
+    this.#commitSeconds = parts.meter.histogram("kappa_commit_duration_seconds", parts.topology.applicationId);
+    this.#commitRecords = parts.meter.histogram("kappa_commit_records", parts.topology.applicationId);
+  }
+
+  /** Commits handed to the log so far. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  get stages(): readonly Stage[] {
+    return this.#parts.stages;
+  }
+
+  get stores(): TaskStores {
+    return this.#parts.stores;
+  }
+
+  get database(): StateDatabase {
+    return this.#parts.database;
+  }
+
+  /**
+   * Runs one cycle if it is time for one and there is something to do.
+   *
+   * @returns whether anything was done: if not, the caller waits for the log to change or for `waitMs`
+   * @throws what the log or the state failed with; the task must then be closed
+   */
+  async cycle(): Promise<boolean> {
+    if (this.#failure !== null) throw this.#failure;
+    const { settings, stages, clock, tap } = this.#parts;
+    if (this.#inFlight >= settings.commitsInFlightMax) return false;
+    const startMs = clock.monotonic();
+    if (startMs - this.#lastStartMs < settings.commitIntervalMs && !this.#full) return false;
+    tap(this.id, "read", this.#sequence);
+    for (const stage of stages) stage.refresh();
+    tap(this.id, "process", this.#sequence);
+    let rows = 0;
+    let full = false;
+    for (const stage of stages) {
+      if (this.#skew.ahead(stage)) continue;
+      const taken = stage.run(settings.commitRecordsMax);
+      rows += taken;
+      if (taken >= settings.commitRecordsMax) full = true;
+    }
+    this.#full = full;
+    tap(this.id, "score", this.#sequence);
+    for (const stage of stages) await stage.flush();
+    if (rows === 0 && this.#parts.outputs.empty && !stages.some((stage) => stage.frontierChanged())) {
+      await this.#flushState(startMs, false);
+      return false;
+    }
+    this.#lastStartMs = startMs;
+    this.#commitRecords.observe(rows);
+    this.#commit(startMs);
+    await this.#flushState(startMs, false);
+    return true;
+  }
+
+  /** Whether the last cycle left rows behind: then the next one starts at once. */
+  #full = false;
+
+  #commit(startMs: number): void {
+    const { outputs, stages, topology, partition, writer, database, tap } = this.#parts;
+    for (const stage of stages) this.#skew.sent(stage, stage.finish());
+    this.#writeChoices();
+    const sequence = this.#sequence++;
+    const commit = encodeCommit(this.record(sequence), database.takeChangelog());
+    const timeMs = Math.max(0, ...stages.map((stage) => stage.orderTimeMs));
+    outputs.writer(commitsTopic(topology.applicationId), partition).append(timeMs, null, commit);
+    const sections = outputs.take();
+    this.#inFlight++;
+    tap(this.id, "write", sequence);
+    writer.append(sections).then(
+      () => this.#durable(sequence, startMs),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #durable(sequence: number, startMs: number): void {
+    this.#inFlight--;
+    this.#durableSequence = Math.max(this.#durableSequence, sequence);
+    this.#parts.tap(this.id, "durable", sequence);
+    this.#commitSeconds.observe((this.#parts.clock.monotonic() - startMs) / 1000);
+    this.#wake();
+  }
+
+  #fail(error: unknown): void {
+    this.#inFlight--;
+    this.#failure ??= error;
+    this.#wake();
+  }
+
+  #wake(): void {
+    const idle = this.#idle;
+    this.#idle = null;
+    idle?.();
+  }
+
+  #writeChoices(): void {
+    const { stages, topology, partition, outputs } = this.#parts;
+    for (const stage of stages) {
+      const choices = stage.takeChoices();
+      if (choices.length === 0) continue;
+      const value = Buffer.from(JSON.stringify({ version: 1, stage: stage.index, kind: "order", rows: choices }));
+      outputs.writer(choicesTopic(topology.applicationId), partition).append(Math.max(0, stage.orderTimeMs), null, value);
+    }
+  }
+
+  /** What the task's state and outputs include as of now. */
+  record(sequence: number): CommitRecord {
+    const inputs: Record<string, InputPosition> = {};
+    const lanes: Record<string, LanePosition> = {};
+    const stages: StagePosition[] = [];
+    for (const stage of this.#parts.stages) {
+      for (const input of stage.inputs) inputs[input.node.topic] = { offset: input.position, orderTimeMs: input.takenOrderTimeMs };
+      if (stage.lanes !== null) {
+        lanes[stage.lanes.topic] = { offset: stage.lanes.position, consumed: stage.lanes.lanes.map((lane) => lane.consumed) };
+      }
+      const senders: Record<string, { sequence: number; orderTimeMs: number; rank: number }> = {};
+      for (const [keySpace, sender] of stage.senders) {
+        senders[keySpace] = { sequence: sender.sequence, orderTimeMs: sender.orderTimeMs, rank: sender.rank };
+      }
+      stages.push({ orderTimeMs: stage.group.orderTimeMs, rank: stage.group.rank, senders });
+    }
+    return { version: 1, sequence, inputs, lanes, stages, partitions: this.#parts.partitions };
+  }
+
+  /**
+   * Begins a state batch when one is due, and writes a begun one once its commit is durable. The batch holds the state
+   * as of a commit, taken between two rows; rows processed meanwhile belong to the next.
+   */
+  async #flushState(nowMs: number, force: boolean): Promise<void> {
+    const { database, settings } = this.#parts;
+    if (this.#flush === null) {
+      const due = nowMs - this.#lastFlushMs >= settings.flushIntervalMs || database.flushWanted;
+      if (!(due || force) || !database.dirty) return;
+      this.#lastFlushMs = nowMs;
+      const sequence = this.#sequence - 1;
+      const position = Buffer.from(JSON.stringify(this.record(sequence)));
+      this.#flush = { pending: database.beginFlush(position), sequence, writing: false };
+    }
+    const flush = this.#flush;
+    if (flush.writing || flush.sequence > this.#durableSequence) {
+      // Memory is bounded: when too much is dirty, the task waits for the disk.
+      if (database.flushWanted && !force) await this.#settled();
+      return;
+    }
+    flush.writing = true;
+    this.#parts.tap(this.id, "state-batch", flush.sequence);
+    flush.pending.write().then(
+      () => {
+        this.#flush = null;
+        this.#wake();
+      },
+      (error: unknown) => {
+        this.#failure ??= error;
+        this.#wake();
+      },
+    );
+  }
+
+  /** Until a commit became durable or a state batch was written. */
+  #settled(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#idle = resolve;
+    });
+  }
+
+  /** Whether the run has reached its end: every input taken, every frame of the other tasks, every commit durable. */
+  get finished(): boolean {
+    return this.#inFlight === 0 && this.#parts.stages.every((stage) => stage.group.caughtUp() && !stage.frontierChanged());
+  }
+
+  /** How long the caller may wait for the log before it asks again. */
+  get waitMs(): number {
+    const { settings, stages } = this.#parts;
+    return stages.some((stage) => stage.group.waiting()) ? settings.mergeWaitMs : 100;
+  }
+
+  /** Lets what is under way become durable, writes the state and closes. Nothing is lost without it: it saves time. */
+  async close(): Promise<void> {
+    const { stages, writer, database, clock } = this.#parts;
+    try {
+      while (this.#failure === null && (this.#inFlight > 0 || this.#flush !== null || database.dirty)) {
+        await this.#flushState(clock.monotonic(), true);
+        if (this.#inFlight > 0 || this.#flush?.writing) await this.#settled();
+      }
+    } finally {
+      for (const stage of stages) stage.close();
+      await writer.close().catch(() => {});
+      await database.close();
+    }
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  /** Looks at `entriesMax` entities on disk and deletes those past their retention. */
+  async sweep(entriesMax: number): Promise<void> {
+    if (this.#flush === null) await this.#parts.database.sweep(entriesMax);
+  }
+
+  /** Input records that are visible and not taken. */
+  get lag(): number {
+    let lag = 0;
+    for (const stage of this.#parts.stages) for (const input of stage.inputs) lag += input.lag;
+    return lag;
+  }
+
+  /** Highest order time of the task's stages; for lag and for people. */
+  get orderTimeMs(): number {
+    return this.#parts.stages.reduce((highest, stage) => Math.max(highest, stage.orderTimeMs), beginningOfTimeMs);
+  }
+}

@@ -1,0 +1,141 @@
+import { KappaError } from "../core/errors.ts";
+import type { GraphNode } from "./graph.ts";
+import { allParents } from "./sub-topology.ts";
+
+const storeName = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,100}[A-Za-z0-9])?$/;
+
+/**
+ * Refuses a graph that cannot run or could not be run again with the same result. Every message names the operator and
+ * what to change.
+ *
+ * @throws KAPPA_TOPOLOGY_INVALID
+ */
+export function validateTopology(applicationId: string, nodes: readonly GraphNode[]): void {
+  const fail = (node: GraphNode, message: string): never => {
+    throw new KappaError("KAPPA_TOPOLOGY_INVALID", `${node.kind} "${node.name}" in "${applicationId}": ${message}`, {
+      node: node.name,
+    });
+  };
+  if (!nodes.some((node) => node.kind === "source")) {
+    throw new KappaError("KAPPA_TOPOLOGY_INVALID", `topology "${applicationId}" reads nothing; begin with stream(topic, ...)`);
+  }
+  refuseDoubleNames(nodes, fail);
+  for (const node of nodes) {
+    if (!storeName.test(node.name)) fail(node, 'a name has letters, digits, ".", "_" and "-" only');
+    checkColumns(node, nodes, fail);
+    checkTimes(node, fail);
+    checkPlace(node, nodes, fail);
+  }
+}
+
+type Fail = (node: GraphNode, message: string) => never;
+
+function refuseDoubleNames(nodes: readonly GraphNode[], fail: Fail): void {
+  const seen = new Map<string, GraphNode>();
+  for (const node of nodes) {
+    if (node.kind === "sink") continue;
+    const other = seen.get(node.name);
+    if (other !== undefined) fail(node, `a ${other.kind} has this name already; names become stores and topics, give another`);
+    seen.set(node.name, node);
+  }
+}
+
+/** Columns are checked by the compiler; this is for topologies built from JavaScript or with casts. */
+function checkColumns(node: GraphNode, nodes: readonly GraphNode[], fail: Fail): void {
+  const parent = node.parents[0] === undefined ? undefined : nodes[node.parents[0]];
+  const has = (name: string): boolean => parent?.columns.some((column) => column.name === name) ?? false;
+  const want = (name: string): void => {
+    if (!has(name)) fail(node, `reads column "${name}", but "${parent?.name}" gives ${parent?.columns.map((c) => c.name).join(", ")}`);
+  };
+  switch (node.kind) {
+    case "source":
+    case "table":
+      if (!node.columns.some((column) => column.name === node.key)) fail(node, `its schema has no field "${node.key}" for the key`);
+      if (node.time !== null && !node.columns.some((column) => column.name === node.time)) {
+        fail(node, `its schema has no field "${node.time}" for the event time`);
+      }
+      break;
+    case "repartition":
+    case "features":
+    case "window":
+    case "join":
+    case "sink":
+      want(node.key);
+      break;
+    case "dedup":
+      want(node.idColumn);
+      break;
+    case "score":
+      if (node.unless !== null) want(node.unless);
+      if (node.model.kind === "bare") for (const name of node.model.columns) want(name);
+      if (node.model.kind === "bare" && node.reasons !== null) {
+        fail(node, "a bare model has no medians, so no reasons; give a model folder with model.json or leave reasons out");
+      }
+      break;
+    default:
+  }
+  if (node.kind === "sink") {
+    for (const column of node.schema.columns) {
+      if (!column.nullable && !has(column.name)) fail(node, `its schema wants "${column.name}", which "${parent?.name}" does not give`);
+    }
+  }
+}
+
+function checkTimes(node: GraphNode, fail: Fail): void {
+  const whole = (name: string, value: number, least: number): void => {
+    if (!Number.isSafeInteger(value) || value < least) fail(node, `${name} is ${value} ms; give a whole number from ${least} on`);
+  };
+  if (node.kind === "features") {
+    whole("graceMs", node.graceMs, 0);
+    for (const mark of node.marks) whole("orphanMs", mark.orphanMs, 0);
+  }
+  if (node.kind === "dedup") whole("ttlMs", node.ttlMs, 1);
+  if (node.kind === "table") whole("graceMs", node.graceMs, 0);
+  if (node.kind !== "window") return;
+  const { window } = node;
+  whole("graceMs", window.graceMs, 0);
+  if (window.kind === "session") whole("gapMs", window.gapMs, 1);
+  else whole("sizeMs", window.sizeMs, 1);
+  if (window.kind === "hopping") {
+    whole("advanceMs", window.advanceMs, 1);
+    if (window.advanceMs >= window.sizeMs || window.sizeMs % window.advanceMs !== 0) {
+      fail(node, `advanceMs ${window.advanceMs} must divide sizeMs ${window.sizeMs} and be less`);
+    }
+  }
+  if (node.idleMs !== null) whole("idleMs", node.idleMs, 1);
+}
+
+/** Stateful nodes must lie on streams that are partitioned by their key; marks must meet their events. */
+function checkPlace(node: GraphNode, nodes: readonly GraphNode[], fail: Fail): void {
+  for (const id of allParents(node)) {
+    if (nodes[id] === undefined) fail(node, "it reads a stream of another topology");
+  }
+  if (node.kind === "features") {
+    for (const mark of node.marks) {
+      const origin = originOf(mark.parent, nodes);
+      const own = originOf(node.parents[0] as number, nodes);
+      const together = origin.kind === "repartition" && own.kind === "repartition" ? origin.keySpace === own.keySpace : origin.kind === own.kind;
+      if (!together) {
+        fail(node, `mark "${mark.mark}" comes from "${origin.name}", its events from "${own.name}"; repartition both under one key space`);
+      }
+    }
+  }
+  if (node.kind === "join") {
+    const table = nodes[node.table] as GraphNode;
+    if (table.kind !== "table") fail(node, `"${table.name}" is not a table`);
+    const own = originOf(node.parents[0] as number, nodes);
+    if (table.kind === "table" && !table.global) {
+      const key = own.kind === "source" || own.kind === "repartition" ? own.key : null;
+      if (key !== node.key) {
+        fail(node, `joins by "${node.key}" a stream that is partitioned by "${key}"; repartition it by "${node.key}" or use globalTable`);
+      }
+    }
+  }
+}
+
+/** The source or repartition that a node's rows come from. */
+function originOf(id: number, nodes: readonly GraphNode[]): GraphNode {
+  let node = nodes[id] as GraphNode;
+  while (node.kind !== "repartition" && node.parents[0] !== undefined) node = nodes[node.parents[0]] as GraphNode;
+  return node;
+}
