@@ -29,6 +29,8 @@ export interface ReservoirOptions {
   readonly features: readonly ReservoirFeature[];
   /** How much older than order time an event may be and still be inserted. */
   readonly graceMs: DurationMs;
+  /** Events of a chunk: what a key with many events has in memory for each window's end. 2 to 128, the default. */
+  readonly chunkRows?: number;
 }
 
 /** Where a column lies in a stored event: in the doubles, or in the texts. */
@@ -161,8 +163,10 @@ export function planReservoir(options: ReservoirOptions): ReservoirPlan {
     ...options.features.map(describe),
     ...(heldCount > 0 ? [`the last ${heldCount} events before a grace of ${options.graceMs} ms`] : []),
   ];
-  const chunkRows = Math.min(chunkRowsMax, Math.floor((blockDoublesMax - planner.cellCount) / stride));
-  if (chunkRows < 8) {
+  const wanted = options.chunkRows ?? chunkRowsMax;
+  assert(wanted >= 2 && wanted <= chunkRowsMax, () => `chunks of ${wanted} events, limits 2 and ${chunkRowsMax}`);
+  const chunkRows = Math.min(wanted, Math.floor((blockDoublesMax - planner.cellCount) / stride));
+  if (chunkRows < 2) {
     throw new KappaError(
       "KAPPA_TOPOLOGY_INVALID",
       `store ${options.name}: ${planner.cellCount} state cells and ${stride} numbers an event exceed a block of ` +

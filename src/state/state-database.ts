@@ -112,6 +112,11 @@ export class StateDatabase {
     return !this.#flushing && this.#budget.dirtyBytes > this.#cacheBytes * dirtyShare;
   }
 
+  /** Whether so much is dirty, a flush under way or not, that more would break the bound on memory. */
+  get overfull(): boolean {
+    return this.#budget.dirtyBytes > this.#cacheBytes * dirtyShare;
+  }
+
   /** Whether anything changed since the last flush began. */
   get dirty(): boolean {
     return this.#budget.dirtyBytes > 0;
@@ -157,6 +162,11 @@ export class StateDatabase {
    */
   applyChangelog(bytes: Buffer): void {
     this.#changelog.apply(bytes);
+  }
+
+  /** Longest retention of any open store; Infinity when one never forgets, 0 without stores. */
+  get retentionMs(): number {
+    return Math.max(0, ...[...this.#stores.values()].map(({ kind }) => kind.retentionMs));
   }
 
   /** Stores on disk that nobody has opened: the topology has lost them. */

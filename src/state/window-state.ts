@@ -51,7 +51,11 @@ export class WindowState {
 
   /** Moves every window to `timeMs`. */
   moveTo(entity: ReservoirEntity, timeMs: number): void {
-    this.#move(entity, timeMs, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY);
+    const single = entity.extra === null || entity.extra.chain === null;
+    const cells = this.cells(entity);
+    const base = this.base(entity);
+    if (single && timeMs >= (cells[base + asOfCell] as number)) this.#moveOn(entity, timeMs, cells, base);
+    else this.#move(entity, timeMs, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY);
   }
 
   /**
@@ -60,6 +64,48 @@ export class WindowState {
    */
   moveToLate(entity: ReservoirEntity, timeMs: number, floorMs: number, boundaryMs: number): void {
     this.#move(entity, timeMs, floorMs, boundaryMs);
+  }
+
+  /** `#move` for the usual case, forward over the entity's own rows: there a position is an offset. */
+  #moveOn(entity: ReservoirEntity, timeMs: number, cells: Float64Array, base: number): void {
+    const { heads, stride, cellCount } = this.#plan;
+    const rows = base + cellCount;
+    cells[base + asOfCell] = timeMs;
+    for (let h = 0; h < heads.length; h++) {
+      const head = heads[h] as HeadPlan;
+      const windows = head.windows;
+      let offset = cells[base + head.headCell] as number;
+      while (offset < entity.count && (cells[rows + offset * stride] as number) <= timeMs - head.delayMs) {
+        for (let i = 0; i < windows.length; i++) {
+          this.#addRow(entity, windows[i] as WindowPlan, cells, base, entity, offset, 1);
+        }
+        this.#indexes.addNewest(entity, head, entity, offset);
+        cells[base + head.headCell] = ++offset;
+      }
+      for (let i = 0; i < windows.length; i++) {
+        const window = windows[i] as WindowPlan;
+        if (window.kind === "sliding") this.#leave(entity, window, cells, base, timeMs - window.leaveMs);
+        else if (window.kind === "count") this.#fit(entity, window);
+      }
+    }
+  }
+
+  /** Lets the oldest events leave a sliding window over the entity's own rows. */
+  #leave(entity: ReservoirEntity, window: WindowPlan, cells: Float64Array, base: number, boundMs: number): void {
+    const { stride, cellCount } = this.#plan;
+    const rows = base + cellCount;
+    let tail = cells[base + window.tailCell] as number;
+    while ((cells[base + window.countCell] as number) > 0 && (cells[rows + tail * stride] as number) <= boundMs) {
+      this.#addRow(entity, window, cells, base, entity, tail, -1);
+      this.#indexes.removeOldest(entity, window, entity, tail);
+      cells[base + window.tailCell] = ++tail;
+    }
+  }
+
+  /** Fills a count window up, or cuts it, to its size. */
+  #fit(entity: ReservoirEntity, window: WindowPlan): void {
+    this.#retreatTail(entity, window, Number.NEGATIVE_INFINITY, window.size);
+    this.#advanceTail(entity, window, Number.POSITIVE_INFINITY, window.size);
   }
 
   #move(entity: ReservoirEntity, timeMs: number, floorMs: number, boundaryMs: number): void {
@@ -75,7 +121,7 @@ export class WindowState {
       for (let i = 0; i < windows.length; i++) {
         const window = windows[i] as WindowPlan;
         if (window.kind === "sliding") {
-          const bound = Math.max(timeMs - window.leaveMs, floorMs);
+          const bound = timeMs - window.leaveMs;
           if (back) this.#retreatTail(entity, window, bound, Number.POSITIVE_INFINITY);
           this.#advanceTail(entity, window, bound, 0);
         } else if (window.kind === "count") {
@@ -94,10 +140,14 @@ export class WindowState {
     const head = this.#plan.heads[0] as HeadPlan;
     const rows = this.#sequence.rowsAt(entity, position);
     const offset = this.#sequence.offsetAt(position);
-    for (const window of head.windows) this.#add(entity, window, rows, offset, 1);
+    const windows = head.windows;
+    for (let i = 0; i < windows.length; i++) {
+      this.#addRow(entity, windows[i] as WindowPlan, cells, base, rows, offset, 1);
+    }
     this.#indexes.addNewest(entity, head, rows, offset);
     cells[base + head.headCell] = this.#sequence.position(entity, rows, offset + 1);
-    for (const window of head.windows) {
+    for (let i = 0; i < windows.length; i++) {
+      const window = windows[i] as WindowPlan;
       if (window.kind === "count") this.#advanceTail(entity, window, Number.POSITIVE_INFINITY, window.size);
     }
   }
@@ -111,16 +161,32 @@ export class WindowState {
 
   /** Adds (1) or removes (-1) an event in a window's count and totals. */
   #add(entity: ReservoirEntity, window: WindowPlan, rows: EventRows, offset: number, sign: 1 | -1): void {
-    const cells = this.cells(entity);
-    const base = this.base(entity);
-    const at = base + window.countCell;
-    cells[at] = (cells[at] as number) + sign;
-    this.addTotals(entity, window, rows, offset, sign);
+    this.#addRow(entity, window, this.cells(entity), this.base(entity), rows, offset, sign);
   }
 
-  addTotals(entity: ReservoirEntity, window: WindowPlan, rows: EventRows, offset: number, sign: 1 | -1): void {
-    const cells = this.cells(entity);
-    const base = this.base(entity);
+  #addRow(
+    entity: ReservoirEntity,
+    window: WindowPlan,
+    cells: Float64Array,
+    base: number,
+    rows: EventRows,
+    offset: number,
+    sign: 1 | -1,
+  ): void {
+    const at = base + window.countCell;
+    cells[at] = (cells[at] as number) + sign;
+    if (window.totalKinds.length > 0) this.#addTotals(entity, window, cells, base, rows, offset, sign);
+  }
+
+  #addTotals(
+    entity: ReservoirEntity,
+    window: WindowPlan,
+    cells: Float64Array,
+    base: number,
+    rows: EventRows,
+    offset: number,
+    sign: 1 | -1,
+  ): void {
     const { stride, textCount } = this.#plan;
     const address = rows.rowsAt + offset * stride;
     const page = this.#sequence.page(address);
@@ -292,7 +358,7 @@ export class WindowState {
       for (const window of head.windows) {
         const totals = window.totalKinds.length > 0;
         if (totals && this.#holds(entity, window, rows, offset, timeMs, asOfMs)) {
-          this.addTotals(entity, window, rows, offset, sign);
+          this.#addTotals(entity, window, this.cells(entity), this.base(entity), rows, offset, sign);
         }
       }
     }

@@ -35,6 +35,8 @@ export interface CommitRecord {
   readonly inputs: Readonly<Record<string, InputPosition>>;
   readonly lanes: Readonly<Record<string, LanePosition>>;
   readonly stages: readonly StagePosition[];
+  /** First commit that a restore from nothing needs; what is older may be trimmed. */
+  readonly restoreFrom: number;
   /** Partitions of the application's topics; a task cannot go on under another count. */
   readonly partitions: number;
 }

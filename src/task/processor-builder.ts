@@ -203,7 +203,7 @@ class ProcessorBuilder {
 
   #late(node: string, keyColumn: string): LateRecords {
     const { topology, partition, outputs, meter } = this.#around;
-    const counter = meter.counter("kappa_records_dropped_total", topology.applicationId, node, "late");
+    const counter = meter.counter("kappa_records_late_total", topology.applicationId, node);
     return new LateRecords({ topic: lateTopic(topology.applicationId), partition, outputs, counter, node, keyColumn });
   }
 

@@ -6,6 +6,7 @@ import type { LaneInput } from "./lane.ts";
 import type { Choice, PartitionGroup } from "./partition-group.ts";
 import type { Deferred, Processor } from "./processors/processor.ts";
 import type { RepartitionSender } from "./processors/repartition.ts";
+import type { SinkProcessor } from "./processors/sink.ts";
 import type { TimeDriven } from "./processors/time-driven.ts";
 import type { Row } from "./row.ts";
 
@@ -21,6 +22,7 @@ export interface StageParts {
   readonly deferred: readonly Deferred[];
   /** What must know that order time moved on, in the order of the graph. */
   readonly timeDriven: readonly TimeDriven[];
+  readonly sinks: readonly SinkProcessor[];
   readonly senders: ReadonlyMap<string, RepartitionSender>;
   readonly dead: DeadLetters;
   readonly partition: number;
@@ -51,6 +53,9 @@ export class Stage {
   }
   get senders(): ReadonlyMap<string, RepartitionSender> {
     return this.#parts.senders;
+  }
+  get sinks(): readonly SinkProcessor[] {
+    return this.#parts.sinks;
   }
   get orderTimeMs(): number {
     return this.#orderTimeMs;

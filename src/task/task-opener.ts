@@ -70,7 +70,7 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
   const dead = new DeadLetters(deadLettersTopic(topology.applicationId), partition, topology.applicationId, outputs, meter);
   const stages = topology.subTopologies.map((sub) => openStage(sub, { around, partition, outputs, dead, stores, record }));
   const sequence = (record?.sequence ?? -1) + 1;
-  return new Task({ topology, partition, partitions: around.partitions, settings, clock, meter, writer, database, outputs, stores, stages, sequence, tap: around.tap });
+  return new Task({ topology, partition, partitions: around.partitions, settings, clock, meter, writer, database, outputs, stores, stages, sequence, restoreFrom: record?.restoreFrom ?? 0, tap: around.tap });
 }
 
 interface Restored {
@@ -114,7 +114,8 @@ function applyCommits(partition: number, around: TaskSurroundings, database: Sta
   const { topology, log } = around;
   const topic = commitsTopic(topology.applicationId);
   let record = local;
-  let next = local === null ? Number(log.startOffset(topic, partition)) : local.sequence + 1;
+  if (local !== null && local.sequence + 1 >= end) return local;
+  let next = local === null ? restoreFrom(log, topic, partition, end) : local.sequence + 1;
   if (next >= end) return record;
   const total = end - next;
   const cursor = log.cursor(topic, partition, BigInt(next), "written");
@@ -133,6 +134,19 @@ function applyCommits(partition: number, around: TaskSurroundings, database: Sta
   }
   cursor.close();
   return record;
+}
+
+/** The first commit that a restore from nothing needs, as the last one names it. */
+function restoreFrom(log: Log, topic: string, partition: number, end: number): number {
+  if (end === 0) return 0;
+  const cursor = log.cursor(topic, partition, BigInt(end - 1), "written");
+  const batch = cursor.next();
+  cursor.close();
+  if (batch === undefined) throw new KappaError("KAPPA_LOG_CORRUPT", `${topic} of partition ${partition} has no commit ${end - 1}`);
+  const reader = new RecordBatchReader();
+  reader.reset(batch.bytes);
+  reader.next();
+  return decodeCommit(reader.value() as Buffer).record.restoreFrom;
 }
 
 interface StageSurroundings {

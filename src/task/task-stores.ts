@@ -47,6 +47,11 @@ export class TaskStores {
     this.#nodes.set(node.name, node);
   }
 
+  /** How far back, in event time, what any store holds can reach. */
+  get retentionMs(): number {
+    return this.#database.retentionMs;
+  }
+
   reservoir(node: FeaturesNode): Reservoir {
     return this.#reservoirs.get(node.id) as Reservoir;
   }

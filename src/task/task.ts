@@ -1,14 +1,17 @@
 import type { Clock } from "../core/clock.ts";
-import type { Histogram, Meter } from "../core/meter.ts";
+import type { Meter } from "../core/meter.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
 import type { Writer } from "../log/log.ts";
-import type { PendingFlush, StateDatabase } from "../state/state-database.ts";
+import type { StateDatabase } from "../state/state-database.ts";
 import { choicesTopic, commitsTopic, type Topology } from "../topology/graph.ts";
 import { type CommitRecord, encodeCommit, type InputPosition, type LanePosition, type StagePosition } from "./commit-record.ts";
 import type { Outputs } from "./outputs.ts";
 import type { TaskSettings } from "./settings.ts";
+import { RestoreHorizon } from "./restore-horizon.ts";
 import { SkewGauge } from "./skew-gauge.ts";
 import type { Stage } from "./stage.ts";
+import { StateFlusher } from "./state-flusher.ts";
+import { TaskMetrics } from "./task-metrics.ts";
 import type { TaskStores } from "./task-stores.ts";
 
 /** The steps of a commit cycle, in their order, as a tap sees them. */
@@ -31,6 +34,8 @@ export interface TaskParts {
   readonly stages: readonly Stage[];
   /** Sequence of the next commit. */
   readonly sequence: number;
+  /** First commit that a restore from nothing needs, as the last commit record has it. */
+  readonly restoreFrom: number;
   readonly tap: TaskTap;
 }
 
@@ -60,12 +65,12 @@ export class Task {
   #inFlight = 0;
   #durableSequence: number;
   #lastStartMs = Number.NEGATIVE_INFINITY;
-  #lastFlushMs: number;
-  #flush: { readonly pending: PendingFlush; readonly sequence: number; writing: boolean } | null = null;
+  readonly #flusher: StateFlusher;
+  readonly #horizon: RestoreHorizon;
+  readonly #metrics: TaskMetrics;
+  #restoreFrom: number;
   #failure: unknown = null;
   #idle: (() => void) | null = null;
-  readonly #commitSeconds: Histogram;
-  readonly #commitRecords: Histogram;
 
   constructor(parts: TaskParts) {
     this.#parts = parts;
@@ -73,10 +78,21 @@ export class Task {
     this.id = `${parts.topology.applicationId}-${parts.partition}`;
     this.#sequence = parts.sequence;
     this.#durableSequence = parts.sequence - 1;
-    this.#lastFlushMs = parts.clock.monotonic();
-    this.#skew = new SkewGauge(parts.stages, parts.settings.bufferedRecordsMax);
-    this.#commitSeconds = parts.meter.histogram("kappa_commit_duration_seconds", parts.topology.applicationId);
-    this.#commitRecords = parts.meter.histogram("kappa_commit_records", parts.topology.applicationId);
+    const { topology, partition, stages, database, clock, meter, settings } = parts;
+    this.#skew = new SkewGauge(stages, settings.bufferedRecordsMax);
+    this.#restoreFrom = parts.restoreFrom;
+    this.#horizon = new RestoreHorizon(parts.stores.retentionMs, parts.restoreFrom);
+    this.#metrics = new TaskMetrics({ application: topology.applicationId, partition, stages, database, clock, meter });
+    this.#flusher = new StateFlusher(database, {
+      intervalMs: settings.flushIntervalMs,
+      nowMs: clock.monotonic(),
+      written: () => this.#wake(),
+      failed: (error) => {
+        this.#failure ??= error;
+        this.#wake();
+      },
+      writing: (sequence) => parts.tap(this.id, "state-batch", sequence),
+    });
   }
 
   /** Commits handed to the log so far. */
@@ -104,7 +120,7 @@ export class Task {
    */
   async cycle(): Promise<boolean> {
     if (this.#failure !== null) throw this.#failure;
-    const { settings, stages, clock, tap } = this.#parts;
+    const { settings, stages, clock, tap, database } = this.#parts;
     if (this.#inFlight >= settings.commitsInFlightMax) return false;
     const startMs = clock.monotonic();
     if (startMs - this.#lastStartMs < settings.commitIntervalMs && !this.#full) return false;
@@ -123,13 +139,15 @@ export class Task {
     tap(this.id, "score", this.#sequence);
     for (const stage of stages) await stage.flush();
     if (rows === 0 && this.#parts.outputs.empty && !stages.some((stage) => stage.frontierChanged())) {
-      await this.#flushState(startMs, false);
+      this.#flushIfDue(startMs);
       return false;
     }
     this.#lastStartMs = startMs;
-    this.#commitRecords.observe(rows);
     this.#commit(startMs);
-    await this.#flushState(startMs, false);
+    this.#metrics.committed(rows);
+    this.#flushIfDue(startMs);
+    // Memory is bounded: while too much is dirty and a batch is on its way, the task waits for the disk.
+    while (database.overfull && this.#flusher.underWay && this.#failure === null) await this.#settled();
     return true;
   }
 
@@ -141,6 +159,7 @@ export class Task {
     for (const stage of stages) this.#skew.sent(stage, stage.finish());
     this.#writeChoices();
     const sequence = this.#sequence++;
+    this.#restoreFrom = this.#horizon.committed(sequence, this.orderTimeMs, Math.min(...stages.map((stage) => stage.orderTimeMs)));
     const commit = encodeCommit(this.record(sequence), database.takeChangelog());
     const timeMs = Math.max(0, ...stages.map((stage) => stage.orderTimeMs));
     outputs.writer(commitsTopic(topology.applicationId), partition).append(timeMs, null, commit);
@@ -157,7 +176,8 @@ export class Task {
     this.#inFlight--;
     this.#durableSequence = Math.max(this.#durableSequence, sequence);
     this.#parts.tap(this.id, "durable", sequence);
-    this.#commitSeconds.observe((this.#parts.clock.monotonic() - startMs) / 1000);
+    this.#metrics.durable((this.#parts.clock.monotonic() - startMs) / 1000);
+    this.#flusher.durable(this.#durableSequence);
     this.#wake();
   }
 
@@ -199,41 +219,18 @@ export class Task {
       }
       stages.push({ orderTimeMs: stage.group.orderTimeMs, rank: stage.group.rank, senders });
     }
-    return { version: 1, sequence, inputs, lanes, stages, partitions: this.#parts.partitions };
+    return { version: 1, sequence, inputs, lanes, stages, partitions: this.#parts.partitions, restoreFrom: this.#restoreFrom };
   }
 
-  /**
-   * Begins a state batch when one is due, and writes a begun one once its commit is durable. The batch holds the state
-   * as of a commit, taken between two rows; rows processed meanwhile belong to the next.
-   */
-  async #flushState(nowMs: number, force: boolean): Promise<void> {
-    const { database, settings } = this.#parts;
-    if (this.#flush === null) {
-      const due = nowMs - this.#lastFlushMs >= settings.flushIntervalMs || database.flushWanted;
-      if (!(due || force) || !database.dirty) return;
-      this.#lastFlushMs = nowMs;
-      const sequence = this.#sequence - 1;
-      const position = Buffer.from(JSON.stringify(this.record(sequence)));
-      this.#flush = { pending: database.beginFlush(position), sequence, writing: false };
-    }
-    const flush = this.#flush;
-    if (flush.writing || flush.sequence > this.#durableSequence) {
-      // Memory is bounded: when too much is dirty, the task waits for the disk.
-      if (database.flushWanted && !force) await this.#settled();
-      return;
-    }
-    flush.writing = true;
-    this.#parts.tap(this.id, "state-batch", flush.sequence);
-    flush.pending.write().then(
-      () => {
-        this.#flush = null;
-        this.#wake();
-      },
-      (error: unknown) => {
-        this.#failure ??= error;
-        this.#wake();
-      },
-    );
+  /** Takes a state batch when one is due; it is written once the commit it belongs to is durable. */
+  #flushIfDue(nowMs: number): void {
+    if (this.#flusher.due(nowMs)) this.#beginFlush(nowMs);
+  }
+
+  #beginFlush(nowMs: number): void {
+    const sequence = this.#sequence - 1;
+    this.#flusher.begin(nowMs, sequence, Buffer.from(JSON.stringify(this.record(sequence))));
+    this.#flusher.durable(this.#durableSequence);
   }
 
   /** Until a commit became durable or a state batch was written. */
@@ -258,9 +255,9 @@ export class Task {
   async close(): Promise<void> {
     const { stages, writer, database, clock } = this.#parts;
     try {
-      while (this.#failure === null && (this.#inFlight > 0 || this.#flush !== null || database.dirty)) {
-        await this.#flushState(clock.monotonic(), true);
-        if (this.#inFlight > 0 || this.#flush?.writing) await this.#settled();
+      while (this.#failure === null && (this.#inFlight > 0 || this.#flusher.underWay || database.dirty)) {
+        if (this.#inFlight > 0 || this.#flusher.underWay) await this.#settled();
+        else this.#beginFlush(clock.monotonic());
       }
     } finally {
       for (const stage of stages) stage.close();
@@ -272,7 +269,8 @@ export class Task {
 
   /** Looks at `entriesMax` entities on disk and deletes those past their retention. */
   async sweep(entriesMax: number): Promise<void> {
-    if (this.#flush === null) await this.#parts.database.sweep(entriesMax);
+    this.#metrics.sample();
+    if (!this.#flusher.underWay) await this.#parts.database.sweep(entriesMax);
   }
 
   /** Input records that are visible and not taken. */

@@ -23,6 +23,18 @@ export type RowOf<Columns extends ColumnMap> = {
       : never;
 };
 
+/**
+ * What a function adds that declares `Columns` and returns `Returned`: the declared types, save that a json column has
+ * the type of what is returned.
+ */
+export type Computed<Columns extends ColumnMap, Returned> = {
+  -readonly [Name in keyof Columns]: Columns[Name] extends "json" | "json?"
+    ? Name extends keyof Returned
+      ? Returned[Name]
+      : unknown
+    : RowOf<Columns>[Name];
+};
+
 /** Names of the fields of a value that are numbers or booleans, null allowed. */
 export type NumericField<Value> = {
   [Name in keyof Value & string]: [NonNullable<Value[Name]>] extends [number | boolean] ? Name : never;

@@ -6,8 +6,9 @@ import type { ModelReference } from "../scoring/model-reference.ts";
 import type { RuleSet } from "../scoring/rules.ts";
 import type { EventWindow, KeyWindow } from "../state/window.ts";
 import type { TopologyBuilder } from "./builder.ts";
-import type { ColumnMap, KeyField, RowOf, TimeField } from "./columns.ts";
+import type { ColumnMap, Computed, KeyField, RowOf, TimeField } from "./columns.ts";
 import { type FeatureMap, type FeatureValues, Over } from "./feature.ts";
+import { type FormulaConstants, featureVersion } from "./feature-version.ts";
 import { columnsOf, type FeatureSpec, type LatePolicy, type MarkSource, type Value } from "./graph.ts";
 import type { Table } from "./table.ts";
 import { columnOfAggregate, heldColumns, WindowedStream } from "./windowed-stream.ts";
@@ -88,12 +89,20 @@ export class Stream<V extends object> {
   }
 
   /** Replaces each value by what `map` returns. The key field must still be there if keyed operators follow. */
-  mapValues<Columns extends ColumnMap>(name: string, columns: Columns, map: (value: V) => RowOf<Columns>): Stream<RowOf<Columns>> {
+  mapValues<Columns extends ColumnMap, Returned extends RowOf<Columns>>(
+    name: string,
+    columns: Columns,
+    map: (value: V) => Returned,
+  ): Stream<Computed<Columns, Returned>> {
     return this.#map(name, columns, false, map as unknown as (value: Value) => Value);
   }
 
   /** Adds fields to each value: what `compute` returns comes on top of what the value has. */
-  extend<Columns extends ColumnMap>(name: string, columns: Columns, compute: (value: V) => RowOf<Columns>): Stream<Omit<V, keyof Columns> & RowOf<Columns>> {
+  extend<Columns extends ColumnMap, Returned extends RowOf<Columns>>(
+    name: string,
+    columns: Columns,
+    compute: (value: V) => Returned,
+  ): Stream<Omit<V, keyof Columns> & Computed<Columns, Returned>> {
     return this.#map(name, columns, true, compute as unknown as (value: Value) => Value);
   }
 
@@ -242,22 +251,22 @@ export class Stream<V extends object> {
   }
 
   /** Adds fields from the table's version as of the event's time; values without a version are dropped. */
-  join<Record extends object, Columns extends ColumnMap>(
+  join<Record extends object, Columns extends ColumnMap, Returned extends RowOf<Columns>>(
     name: string,
     table: Table<Record>,
     options: { readonly key: KeyField<V>; readonly columns: Columns },
-    joiner: (value: V, row: Record) => RowOf<Columns>,
-  ): Stream<Omit<V, keyof Columns> & RowOf<Columns>> {
+    joiner: (value: V, row: Record) => Returned,
+  ): Stream<Omit<V, keyof Columns> & Computed<Columns, Returned>> {
     return this.#join(name, table, options, true, joiner as unknown as (value: Value, row: Value | null) => Value);
   }
 
   /** As `join`; the joiner gets null where the table has no version. */
-  leftJoin<Record extends object, Columns extends ColumnMap>(
+  leftJoin<Record extends object, Columns extends ColumnMap, Returned extends RowOf<Columns>>(
     name: string,
     table: Table<Record>,
     options: { readonly key: KeyField<V>; readonly columns: Columns },
-    joiner: (value: V, row: Record | null) => RowOf<Columns>,
-  ): Stream<Omit<V, keyof Columns> & RowOf<Columns>> {
+    joiner: (value: V, row: Record | null) => Returned,
+  ): Stream<Omit<V, keyof Columns> & Computed<Columns, Returned>> {
     return this.#join(name, table, options, false, joiner as unknown as (value: Value, row: Value | null) => Value);
   }
 
@@ -338,6 +347,15 @@ export class Stream<V extends object> {
       reasons,
     }));
     return new Stream<V & { [Name in Into]: number | null } & { [Name in Reasons]: Reason[] | null }>(this.#builder, id, this.key);
+  }
+
+  /**
+   * Version of the features that this stream carries, for decisions to name: 12 hex digits that change when a window,
+   * an aggregate, a key or a join on the way here changes, or one of `constants`. The text of functions is not looked
+   * at: give what formulas compute with as `constants`, and raise a number there when a formula itself changes.
+   */
+  featureVersion(constants: FormulaConstants = {}): string {
+    return featureVersion((id) => this.#builder.node(id), this.nodeId, constants);
   }
 
   /**

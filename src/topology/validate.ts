@@ -1,5 +1,6 @@
 import { KappaError } from "../core/errors.ts";
 import type { GraphNode } from "./graph.ts";
+import { checkMeetingPlaces, type Fail, originOf } from "./meeting-places.ts";
 import { allParents } from "./sub-topology.ts";
 
 const storeName = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,100}[A-Za-z0-9])?$/;
@@ -17,7 +18,10 @@ export function validateTopology(applicationId: string, nodes: readonly GraphNod
     });
   };
   if (!nodes.some((node) => node.kind === "source")) {
-    throw new KappaError("KAPPA_TOPOLOGY_INVALID", `topology "${applicationId}" reads nothing; begin with stream(topic, ...)`);
+    throw new KappaError(
+      "KAPPA_TOPOLOGY_INVALID",
+      `topology "${applicationId}" reads nothing; begin with stream(topic, ...)`,
+    );
   }
   refuseDoubleNames(nodes, fail);
   for (const node of nodes) {
@@ -26,16 +30,16 @@ export function validateTopology(applicationId: string, nodes: readonly GraphNod
     checkTimes(node, fail);
     checkPlace(node, nodes, fail);
   }
+  checkMeetingPlaces(nodes, fail);
 }
-
-type Fail = (node: GraphNode, message: string) => never;
 
 function refuseDoubleNames(nodes: readonly GraphNode[], fail: Fail): void {
   const seen = new Map<string, GraphNode>();
   for (const node of nodes) {
     if (node.kind === "sink") continue;
     const other = seen.get(node.name);
-    if (other !== undefined) fail(node, `a ${other.kind} has this name already; names become stores and topics, give another`);
+    if (other !== undefined)
+      fail(node, `a ${other.kind} has this name already; names become stores and topics, give another`);
     seen.set(node.name, node);
   }
 }
@@ -45,12 +49,17 @@ function checkColumns(node: GraphNode, nodes: readonly GraphNode[], fail: Fail):
   const parent = node.parents[0] === undefined ? undefined : nodes[node.parents[0]];
   const has = (name: string): boolean => parent?.columns.some((column) => column.name === name) ?? false;
   const want = (name: string): void => {
-    if (!has(name)) fail(node, `reads column "${name}", but "${parent?.name}" gives ${parent?.columns.map((c) => c.name).join(", ")}`);
+    if (!has(name))
+      fail(
+        node,
+        `reads column "${name}", but "${parent?.name}" gives ${parent?.columns.map((c) => c.name).join(", ")}`,
+      );
   };
   switch (node.kind) {
     case "source":
     case "table":
-      if (!node.columns.some((column) => column.name === node.key)) fail(node, `its schema has no field "${node.key}" for the key`);
+      if (!node.columns.some((column) => column.name === node.key))
+        fail(node, `its schema has no field "${node.key}" for the key`);
       if (node.time !== null && !node.columns.some((column) => column.name === node.time)) {
         fail(node, `its schema has no field "${node.time}" for the event time`);
       }
@@ -69,21 +78,26 @@ function checkColumns(node: GraphNode, nodes: readonly GraphNode[], fail: Fail):
       if (node.unless !== null) want(node.unless);
       if (node.model.kind === "bare") for (const name of node.model.columns) want(name);
       if (node.model.kind === "bare" && node.reasons !== null) {
-        fail(node, "a bare model has no medians, so no reasons; give a model folder with model.json or leave reasons out");
+        fail(
+          node,
+          "a bare model has no medians, so no reasons; give a model folder with model.json or leave reasons out",
+        );
       }
       break;
     default:
   }
   if (node.kind === "sink") {
     for (const column of node.schema.columns) {
-      if (!column.nullable && !has(column.name)) fail(node, `its schema wants "${column.name}", which "${parent?.name}" does not give`);
+      if (!column.nullable && !has(column.name))
+        fail(node, `its schema wants "${column.name}", which "${parent?.name}" does not give`);
     }
   }
 }
 
 function checkTimes(node: GraphNode, fail: Fail): void {
   const whole = (name: string, value: number, least: number): void => {
-    if (!Number.isSafeInteger(value) || value < least) fail(node, `${name} is ${value} ms; give a whole number from ${least} on`);
+    if (!Number.isSafeInteger(value) || value < least)
+      fail(node, `${name} is ${value} ms; give a whole number from ${least} on`);
   };
   if (node.kind === "features") {
     whole("graceMs", node.graceMs, 0);
@@ -114,9 +128,15 @@ function checkPlace(node: GraphNode, nodes: readonly GraphNode[], fail: Fail): v
     for (const mark of node.marks) {
       const origin = originOf(mark.parent, nodes);
       const own = originOf(node.parents[0] as number, nodes);
-      const together = origin.kind === "repartition" && own.kind === "repartition" ? origin.keySpace === own.keySpace : origin.kind === own.kind;
+      const together =
+        origin.kind === "repartition" && own.kind === "repartition"
+          ? origin.keySpace === own.keySpace
+          : origin.kind === own.kind;
       if (!together) {
-        fail(node, `mark "${mark.mark}" comes from "${origin.name}", its events from "${own.name}"; repartition both under one key space`);
+        fail(
+          node,
+          `mark "${mark.mark}" comes from "${origin.name}", its events from "${own.name}"; repartition both under one key space`,
+        );
       }
     }
   }
@@ -127,15 +147,11 @@ function checkPlace(node: GraphNode, nodes: readonly GraphNode[], fail: Fail): v
     if (table.kind === "table" && !table.global) {
       const key = own.kind === "source" || own.kind === "repartition" ? own.key : null;
       if (key !== node.key) {
-        fail(node, `joins by "${node.key}" a stream that is partitioned by "${key}"; repartition it by "${node.key}" or use globalTable`);
+        fail(
+          node,
+          `joins by "${node.key}" a stream that is partitioned by "${key}"; repartition it by "${node.key}" or use globalTable`,
+        );
       }
     }
   }
-}
-
-/** The source or repartition that a node's rows come from. */
-function originOf(id: number, nodes: readonly GraphNode[]): GraphNode {
-  let node = nodes[id] as GraphNode;
-  while (node.kind !== "repartition" && node.parents[0] !== undefined) node = nodes[node.parents[0]] as GraphNode;
-  return node;
 }

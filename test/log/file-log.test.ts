@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 
+import { readdirSync } from "node:fs";
 import { test } from "vitest";
 import { openFileLog } from "../../src/log/file-log.ts";
 import { fileLogOfThread } from "../../src/log/file-log-thread.ts";
 import { type FileSystem, nodeFileSystem, type WritableFile } from "../../src/log/file-system.ts";
 import { logConformance } from "../../src/testing/log-conformance.ts";
+import { readRecords, sectionOf } from "../../src/testing/log-records.ts";
 import { removeDirectory, temporaryDirectory } from "./temporary-directory.ts";
 
 for (const segmentBytes of [64 * 1024 * 1024, 4096])
@@ -52,12 +54,14 @@ logConformance({
   },
 });
 
-/** A file system whose fdatasync can be made to wait. */
+/** A file system whose fdatasync can be made to wait, for the files that are open by then. */
 class SyncGate {
   #held: Promise<void> = Promise.resolve();
+  #holds = 0;
 
   hold(): () => void {
     let release = () => {};
+    this.#holds++;
     this.#held = new Promise((resolve) => {
       release = resolve;
     });
@@ -71,11 +75,12 @@ class SyncGate {
   };
 
   #gated(file: WritableFile): WritableFile {
+    const holds = this.#holds;
     return {
       write: (buffers, position) => file.write(buffers, position),
       truncate: (length) => file.truncate(length),
       datasync: async () => {
-        await this.#held;
+        if (this.#holds > holds) await this.#held;
         await file.datasync();
       },
       close: () => file.close(),
@@ -95,3 +100,52 @@ test("a directory has one owner, and the second is told who", async () => {
   await (await openFileLog({ directory })).close();
   removeDirectory(directory);
 });
+
+test("an fdatasync makes durable what was written before it began, and no more", async () => {
+  const directory = temporaryDirectory();
+  const gate = new SyncGate();
+  const log = await openFileLog({ directory, fileSystem: gate.fileSystem });
+  await log.createTopic("orders", { partitions: 1 });
+  const writer = await log.openWriter("task-0");
+  const written = log.cursor("orders", 0, 0n, "written");
+  const record = sectionOf("orders", 0, [{ timestamp: 1, key: "k", value: "v" }]);
+  const releaseFirst = gate.hold();
+  const first = writer.append([record]);
+  await readRecords(log, written, 1);
+  const second = writer.append([record]);
+  await readRecords(log, written, 1);
+  const releaseSecond = gate.hold();
+  releaseFirst();
+  await first;
+  assert.equal(log.endOffset("orders", 0, "durable"), 1n);
+  releaseSecond();
+  await second;
+  assert.equal(log.endOffset("orders", 0, "durable"), 2n);
+  await log.close();
+  removeDirectory(directory);
+});
+
+test("a segment begins only when the one before is durable", async () => {
+  const directory = temporaryDirectory();
+  const gate = new SyncGate();
+  const log = await openFileLog({ directory, segmentBytes: 4096, fileSystem: gate.fileSystem });
+  await log.createTopic("orders", { partitions: 1 });
+  const writer = await log.openWriter("task-0");
+  const release = gate.hold();
+  const record = sectionOf("orders", 0, [{ timestamp: 1, key: "k", value: "x".repeat(1500) }]);
+  const appends = Array.from({ length: 6 }, () => writer.append([record]));
+  await readRecords(log, log.cursor("orders", 0, 0n, "written"), 2);
+  await log.changed(20);
+  assert.deepEqual(segmentsIn(directory), ["0000000001.log"]);
+  release();
+  await Promise.all(appends);
+  assert.deepEqual(segmentsIn(directory), ["0000000001.log", "0000000002.log", "0000000003.log"]);
+  await log.close();
+  removeDirectory(directory);
+});
+
+function segmentsIn(directory: string): string[] {
+  return readdirSync(directory)
+    .filter((name) => name.endsWith(".log"))
+    .sort();
+}

@@ -167,7 +167,8 @@ function survivingContent(calls: readonly Call[], file: FileId, random: () => nu
   const kept = Math.min(1, Math.max(0, random() * 1.75 - 0.5));
   const disk = new DiskContent();
   calls.forEach((call, index) => {
-    if (call.kind === "truncate" && call.file === file && (index < synced || random() < kept)) disk.truncate(call.length);
+    if (call.kind === "truncate" && call.file === file && (index < synced || random() < kept))
+      disk.truncate(call.length);
     if (call.kind !== "write" || call.file !== file) return;
     for (const { position, bytes } of pagesOf(call.position, call.bytes))
       if (call.ended <= synced || random() < kept) disk.write(position, bytes);

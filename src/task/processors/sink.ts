@@ -9,13 +9,14 @@ import { Processor } from "./processor.ts";
 
 /** Encodes rows into the records of an output topic, partitioned by their key as Kafka's Java client would. */
 export class SinkProcessor extends Processor {
-  readonly #topic: string;
+  readonly topic: string;
   readonly #partitions: number;
   readonly #keyOf: (value: Value) => string | number | null;
   readonly #serde: Serde<Value>;
   readonly #outputs: Outputs;
   readonly #produced: Counter;
   #count = 0;
+  #lastMs = 0;
 
   constructor(options: {
     readonly topic: string;
@@ -26,7 +27,7 @@ export class SinkProcessor extends Processor {
     readonly produced: Counter;
   }) {
     super();
-    this.#topic = options.topic;
+    this.topic = options.topic;
     this.#partitions = options.partitions;
     this.#keyOf = options.keyOf;
     this.#serde = options.serde;
@@ -37,7 +38,7 @@ export class SinkProcessor extends Processor {
   override process(row: Row): void {
     const key = this.#keyOf(row.value);
     const partition = key === null ? 0 : partitionOf(key, this.#partitions);
-    const writer = this.#outputs.writer(this.#topic, partition);
+    const writer = this.#outputs.writer(this.topic, partition);
     if (key === null) writer.begin(row.timeMs, null);
     else writer.beginText(row.timeMs, typeof key === "number" ? String(key) : key);
     try {
@@ -48,6 +49,7 @@ export class SinkProcessor extends Processor {
     }
     writer.end();
     this.#count++;
+    this.#lastMs = row.timeMs;
   }
 
   #encode(value: Value, writer: RecordBatchWriter): void {
@@ -61,9 +63,11 @@ export class SinkProcessor extends Processor {
     }
   }
 
-  /** Reports what was produced since the last commit. */
-  measure(): void {
+  /** Counts what was produced since the last commit. @returns event time of the last row, or null without any */
+  measure(): number | null {
+    if (this.#count === 0) return null;
     this.#produced.add(this.#count);
     this.#count = 0;
+    return this.#lastMs;
   }
 }

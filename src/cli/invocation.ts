@@ -1,0 +1,67 @@
+import { resolve } from "node:path";
+import { Option } from "@commander-js/extra-typings";
+import type { Clock } from "../core/clock.ts";
+import { type Config, describeOption, type LoadedConfig, type OptionName, optionNames } from "./config.ts";
+import { loadConfig } from "./config-files.ts";
+import { DataFolder } from "./data-folder.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** What the configuration needs to know of a command. */
+interface CommandWithOptions {
+  optsWithGlobals(): Readonly<Record<string, unknown>>;
+}
+
+/** One run of the program: what every verb is handed. */
+export class Invocation {
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  /** Relative paths start here, and `.env` and `kappa.config.ts` are looked for here. */
+  readonly directory: string;
+  /** What the process ends with if nothing is thrown. */
+  exitCode = 0;
+
+  constructor(terminal: Terminal, clock: Clock, directory: string) {
+    this.terminal = terminal;
+    this.clock = clock;
+    this.directory = directory;
+  }
+
+  /** The configuration with every source, for a command whose flags are parsed. @throws KAPPA_CONFIG_INVALID */
+  loadConfig(command: CommandWithOptions): Promise<LoadedConfig> {
+    const given = command.optsWithGlobals();
+    const flags: Record<string, unknown> = {};
+    for (const name of optionNames) {
+      const option = configOption(name);
+      if (option !== undefined) flags[name] = given[option.attributeName()];
+    }
+    return loadConfig(flags, this.directory);
+  }
+
+  async config(command: CommandWithOptions): Promise<Config> {
+    return (await this.loadConfig(command)).values;
+  }
+
+  /** The data folder the configuration names. */
+  async dataFolder(command: CommandWithOptions): Promise<DataFolder> {
+    return new DataFolder(this.path((await this.config(command)).dataDir));
+  }
+
+  path(relative: string): string {
+    return resolve(this.directory, relative);
+  }
+}
+
+/** The flag of an option of the configuration; undefined for secrets, which have none. */
+export function configOption(name: OptionName): Option | undefined {
+  const { flag, description } = describeOption(name);
+  return flag === undefined ? undefined : new Option(`${flag} <value>`, firstSentence(description));
+}
+
+/** Options of the configuration as flags of a command. */
+export function configOptions(names: readonly OptionName[]): Option[] {
+  return names.map(configOption).filter((option) => option !== undefined);
+}
+
+function firstSentence(text: string): string {
+  return text.split(/(?<=\.) /)[0]?.replace(/\.$/, "") ?? text;
+}

@@ -1,0 +1,90 @@
+import type { SchemaRegistry } from "../codec/schema-registry.ts";
+import { KappaError } from "../core/errors.ts";
+import type { Cursor, Log, RecordBatch, Topic } from "../log/log.ts";
+import { RecordBatchReader } from "../log/record-batch.ts";
+import type { Invocation } from "./invocation.ts";
+import { offsetAt, parsePosition } from "./log-position.ts";
+import { jsonLine, visible } from "./plain-text.ts";
+import { type DecodeMode, RecordDecoder } from "./record-decoder.ts";
+
+/** What `kappa topics tail` was asked. */
+export interface TailOptions {
+  readonly topic: Topic;
+  readonly log: Log;
+  readonly registry: SchemaRegistry;
+  readonly invocation: Invocation;
+  readonly from: string;
+  readonly partition?: number | undefined;
+  readonly decode: DecodeMode;
+  readonly limit?: number | undefined;
+  readonly follow: boolean;
+  readonly json?: true | undefined;
+}
+
+/** How often the end is looked at while nothing comes, in ms, should a change go unnoticed. */
+const waitMs = 500;
+
+/**
+ * Prints records: of each partition in order, of several partitions as their batches come.
+ *
+ * @returns how many
+ */
+export async function tailTopic(options: TailOptions): Promise<number> {
+  const { topic, log, invocation, follow, limit = Number.POSITIVE_INFINITY } = options;
+  const cursors = openCursors(options);
+  const decoder = new RecordDecoder(options.registry, options.decode);
+  let left = limit;
+  for (;;) {
+    let came = false;
+    for (const cursor of cursors) {
+      const batch = cursor.next();
+      if (batch === undefined) continue;
+      came = true;
+      await decoder.load(batch.bytes);
+      left -= printBatch(batch, decoder, left, options);
+      await invocation.terminal.drained();
+      if (left === 0) break;
+    }
+    if (left === 0 || (!came && !follow)) break;
+    if (!came) await log.changed(waitMs);
+  }
+  for (const cursor of cursors) cursor.close();
+  if (left > 0 && limit - left === 0) invocation.terminal.next(`kappa topics tail ${topic.name} --from earliest`);
+  return limit === Number.POSITIVE_INFINITY ? -1 : limit - left;
+}
+
+function openCursors({ topic, log, from, partition, invocation }: TailOptions): Cursor[] {
+  const position = parsePosition(from, invocation.clock.now());
+  if (partition !== undefined && partition >= topic.partitions) {
+    throw new KappaError("KAPPA_USAGE", `topic ${topic.name} has partitions 0 to ${topic.partitions - 1}, there is no ${partition}`);
+  }
+  const partitions = partition === undefined ? Array.from({ length: topic.partitions }, (_, p) => p) : [partition];
+  return partitions.map((p) => log.cursor(topic.name, p, offsetAt(position, log, topic.name, p), "durable"));
+}
+
+/** @returns records printed, at most `limit` */
+function printBatch(batch: RecordBatch, decoder: RecordDecoder, limit: number, { invocation, json }: TailOptions): number {
+  const { terminal } = invocation;
+  const reader = new RecordBatchReader();
+  reader.reset(batch.bytes);
+  let printed = 0;
+  while (printed < limit && reader.next()) {
+    const offset = Number(batch.baseOffset) + printed;
+    printed++;
+    const key = reader.key()?.toString() ?? null;
+    const value = decoder.decode(reader.buffer, reader.valueAt, reader.valueEnd);
+    const time = timeText(reader.timestamp);
+    if (json) {
+      const headers = Object.fromEntries(reader.headers().map((each) => [each.name, Buffer.from(each.value).toString()]));
+      terminal.print(jsonLine({ partition: batch.partition, offset, time, key, value, ...(reader.headerCount > 0 ? { headers } : {}) }));
+    } else {
+      terminal.print(`${batch.partition}:${offset}  ${time}  ${key === null ? "(no key)" : visible(key)}  ${jsonLine(value)}`);
+    }
+  }
+  return printed;
+}
+
+/** ISO 8601, or the number where it is outside what a date can be. */
+export function timeText(timeMs: number): string {
+  return Math.abs(timeMs) <= 8.64e15 ? new Date(timeMs).toISOString() : String(timeMs);
+}

@@ -1,0 +1,82 @@
+// How long one event takes: `node test/bench/reservoir.ts [keys] [events a key]`. Random access over cached keys, 2
+// number columns, 3 sliding windows with a count and a mean each. Prints nanoseconds an event and bytes a key.
+
+import { days } from "../../src/core/time.ts";
+import { MemoryBackend } from "../../src/state/memory-backend.ts";
+import { Reservoir } from "../../src/state/reservoir.ts";
+import type { ReservoirOptions } from "../../src/state/reservoir-plan.ts";
+import { StateDatabase } from "../../src/state/state-database.ts";
+
+const keys = Number(process.argv[2] ?? 15_000);
+const held = Number(process.argv[3] ?? 60);
+const type = process.argv[4] === "integer" ? "integer" : "number";
+
+const options: ReservoirOptions = {
+  name: "customers",
+  columns: [
+    { name: "id", type: "integer", nullable: false },
+    { name: "amount", type, nullable: false },
+  ],
+  marks: [],
+  idColumn: null,
+  windows: [1, 7, 30].map((count) => ({
+    kind: "sliding",
+    sizeMs: days(count),
+    delayMs: 0,
+    closed: "right",
+    excludeCurrent: false,
+  })),
+  features: [0, 1, 2].flatMap((window) => [
+    { name: `count_${window}`, window, aggregate: { kind: "count" } } as const,
+    { name: `mean_${window}`, window, aggregate: { kind: "mean", column: "amount", per: 100 } } as const,
+  ]),
+  graceMs: 3_600_000,
+};
+
+const database = await StateDatabase.open({ backend: new MemoryBackend(), cacheBytes: 8 * 2 ** 30 });
+const reservoir = new Reservoir(database, options);
+const names = Array.from({ length: keys }, (_, i) => `C${String(i).padStart(7, "0")}`);
+const numbers = new Float64Array(2);
+const texts: (string | null)[] = [];
+const out: unknown[] = new Array(options.features.length).fill(null);
+
+let state = 12_345;
+function random(): number {
+  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+  return state / 2 ** 32;
+}
+
+const stepMs = days(30) / (keys * held);
+let timeMs = 1_700_000_000_000;
+
+function run(events: number): number {
+  const start = process.hrtime.bigint();
+  for (let i = 0; i < events; i++) {
+    timeMs += stepMs;
+    numbers[0] = i;
+    numbers[1] = type === "integer" ? Math.floor(random() * 20_000) : random() * 200;
+    const key = names[Math.floor(random() * keys)] as string;
+    reservoir.observe(key, Math.floor(timeMs), Math.floor(timeMs), false, numbers, texts, out);
+    if (i % 1000 === 999) database.takeChangelog();
+  }
+  return Number(process.hrtime.bigint() - start) / events;
+}
+
+globalThis.gc?.();
+const before = process.memoryUsage().rss;
+if (held === 1) {
+  for (const key of names) {
+    numbers[1] = 1;
+    reservoir.observe(key, timeMs, timeMs, false, numbers, texts, out);
+    if (key.endsWith("000")) database.takeChangelog();
+  }
+  globalThis.gc?.();
+  const grown = process.memoryUsage().rss - before;
+  process.stdout.write(`${keys} keys of one event: ${Math.round(grown / keys)} bytes of process memory a key, `);
+  process.stdout.write(`${Math.round(database.cachedBytes / keys)} accounted\n`);
+} else {
+  run(keys * held);
+  const nanoseconds = [1, 2, 3].map(() => Math.round(run(1_000_000)));
+  process.stdout.write(`${keys} keys, ${held} events each: ${nanoseconds.join(", ")} ns an event; `);
+  process.stdout.write(`${Math.round(database.cachedBytes / keys)} bytes a key accounted\n`);
+}
