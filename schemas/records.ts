@@ -33,6 +33,44 @@ export const cardPaymentSchema = recordSchema<CardPayment>({
   ],
 });
 
+/**
+ * A payment with how often and how much its card paid up to it, itself included: the result of the example that the
+ * guide begins with. Topic payment-velocity, key card_id. Windows are (t - w, t] over event time t.
+ */
+export interface CardVelocity {
+  /** The payment. */
+  readonly payment_id: string;
+  /** Event time of the payment. Epoch milliseconds. */
+  readonly ts: number;
+  /** The card. */
+  readonly card_id: string;
+  /** Payments of the card in 1 hour. */
+  readonly count_1h: number;
+  /** Amount of these, minor units. */
+  readonly sum_1h: number;
+  /** Payments of the card in 24 hours. */
+  readonly count_24h: number;
+  /** Amount of these, minor units. */
+  readonly sum_24h: number;
+}
+
+/** Reads and writes CardVelocity. */
+export const cardVelocitySchema = recordSchema<CardVelocity>({
+  type: "record",
+  name: "CardVelocity",
+  namespace: "kappa.example",
+  doc: "A payment with how often and how much its card paid up to it, itself included: the result of the example that the guide begins with. Topic payment-velocity, key card_id. Windows are (t - w, t] over event time t.",
+  fields: [
+    { name: "payment_id", type: "string", doc: "The payment." },
+    { name: "ts", type: { type: "long", logicalType: "timestamp-millis" }, doc: "Event time of the payment." },
+    { name: "card_id", type: "string", doc: "The card." },
+    { name: "count_1h", type: "int", doc: "Payments of the card in 1 hour." },
+    { name: "sum_1h", type: "long", doc: "Amount of these, minor units." },
+    { name: "count_24h", type: "int", doc: "Payments of the card in 24 hours." },
+    { name: "sum_24h", type: "long", doc: "Amount of these, minor units." },
+  ],
+});
+
 export type Segment = "standard" | "student" | "premium";
 
 /** What the bank knows of a card holder. Table customer-profiles, key customer_id. */

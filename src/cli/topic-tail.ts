@@ -30,27 +30,24 @@ const waitMs = 500;
  * @returns how many
  */
 export async function tailTopic(options: TailOptions): Promise<number> {
-  const { topic, log, invocation, follow, limit = Number.POSITIVE_INFINITY } = options;
+  const { log, invocation, follow, limit = Number.POSITIVE_INFINITY } = options;
   const cursors = openCursors(options);
   const decoder = new RecordDecoder(options.registry, options.decode);
-  let left = limit;
-  for (;;) {
-    let came = false;
+  let printed = 0;
+  for (let waiting = false; printed < limit && !(waiting && !follow); ) {
+    if (waiting) await log.changed(waitMs);
+    waiting = true;
     for (const cursor of cursors) {
-      const batch = cursor.next();
+      const batch = printed < limit ? cursor.next() : undefined;
       if (batch === undefined) continue;
-      came = true;
+      waiting = false;
       await decoder.load(batch.bytes);
-      left -= printBatch(batch, decoder, left, options);
+      printed += printBatch(batch, decoder, limit - printed, options);
       await invocation.terminal.drained();
-      if (left === 0) break;
     }
-    if (left === 0 || (!came && !follow)) break;
-    if (!came) await log.changed(waitMs);
   }
   for (const cursor of cursors) cursor.close();
-  if (left > 0 && limit - left === 0) invocation.terminal.next(`kappa topics tail ${topic.name} --from earliest`);
-  return limit === Number.POSITIVE_INFINITY ? -1 : limit - left;
+  return printed;
 }
 
 function openCursors({ topic, log, from, partition, invocation }: TailOptions): Cursor[] {

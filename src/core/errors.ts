@@ -42,6 +42,7 @@ export const errorCodes = {
   KAPPA_RULES_INVALID: "refuse",
   KAPPA_FILE_INVALID: "refuse",
   KAPPA_ENGINE_FAILED: "stop",
+  KAPPA_SERVICE_UNREACHABLE: "retry",
 } as const satisfies Record<string, Recovery>;
 
 export type ErrorCode = keyof typeof errorCodes;

@@ -75,6 +75,7 @@ export class Journal {
   #syncing: Promise<void> | undefined;
   #sealing: Promise<void> = Promise.resolve();
   #failure: KappaError | undefined;
+  #closed: KappaError | undefined;
   #submittedCount = 0;
   #settledCount = 0;
   /** Who waits for the first `count` frames to be settled, ascending. */
@@ -106,15 +107,16 @@ export class Journal {
     options.publish(this.ends, true);
   }
 
-  /** The error that ended the journal, if one did. */
+  /** Why nothing more is taken, if so: a failure, or the end. */
   get failure(): KappaError | undefined {
-    return this.#failure;
+    return this.#failure ?? this.#closed;
   }
 
   /** Queues a frame. Its directory must name known partitions (`checkDirectory`). */
   submit(frame: PendingFrame): void {
-    if (this.#failure !== undefined) {
-      frame.origin.settled(frame, this.#failure);
+    const { failure } = this;
+    if (failure !== undefined) {
+      frame.origin.settled(frame, failure);
       frame.origin.flush();
       return;
     }
@@ -299,14 +301,14 @@ export class Journal {
     this.#options.publish(this.ends, false);
   }
 
-  /** Makes everything submitted durable and lets go of the files. Submit nothing afterwards. */
+  /** Makes everything submitted durable and lets go of the files. Later frames are refused. */
   async close(): Promise<void> {
+    this.#closed ??= new KappaError("KAPPA_LOG_CLOSED", `the log in ${this.#options.directory} is closed`);
     await this.settled();
     await this.#writing;
     await this.#syncing;
     await this.#sealing;
     await this.#file.close().catch(() => {});
-    this.#failure ??= new KappaError("KAPPA_LOG_CLOSED", `the log in ${this.#options.directory} is closed`);
   }
 }
 

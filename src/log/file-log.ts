@@ -1,5 +1,6 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { type Clock, systemClock } from "../core/clock.ts";
+import { KappaError } from "../core/errors.ts";
 import { type Meter, noMeter } from "../core/meter.ts";
 import { type ClientTransport, JournalClient } from "./file-log-client.ts";
 import { FileLogCursor } from "./file-log-cursor.ts";
@@ -100,7 +101,7 @@ export class FileLog implements Log {
 export interface FileLogOptions {
   /** Holds the journal and nothing else. Created when missing. */
   readonly directory: string;
-  /** A segment is sealed when the next frame would make it larger. Bytes, 4 KiB to 1 GiB, default 64 MiB. */
+  /** A segment is sealed when the next frame would make it larger. Bytes, at most 1 GiB, default 64 MiB. */
   readonly segmentBytes?: number;
   /** How often expired segments are looked for, besides whenever one is sealed. Default 60 s. */
   readonly retentionCheckMs?: number;
@@ -108,6 +109,9 @@ export interface FileLogOptions {
   readonly meter?: Meter;
   readonly fileSystem?: FileSystem;
 }
+
+/** With one transaction more a position still fits in 31 bits. */
+const segmentBytesMax = 1024 * 1024 * 1024;
 
 /** What another thread of the owner's process needs: post it with `transferList: [handle.port]`. */
 export interface FileLogHandle {
@@ -174,11 +178,16 @@ class DirectTransport implements ClientTransport {
  * Opens the embedded log of a directory and owns it until `close` or the end of the process. A torn tail that a crash
  * left is cut off.
  *
- * @throws KAPPA_LOG_LOCKED; KAPPA_LOG_CORRUPT
+ * @throws KAPPA_LOG_LOCKED; KAPPA_LOG_CORRUPT; KAPPA_CONFIG_INVALID
  */
 export async function openFileLog(options: FileLogOptions): Promise<OwnedFileLog> {
   const { directory, segmentBytes = 64 * 1024 * 1024, retentionCheckMs = 60_000 } = options;
   const { clock = systemClock, meter = noMeter, fileSystem = nodeFileSystem } = options;
+  if (!Number.isInteger(segmentBytes) || segmentBytes < 1 || segmentBytes > segmentBytesMax)
+    throw new KappaError(
+      "KAPPA_CONFIG_INVALID",
+      `segmentBytes is ${segmentBytes}, allowed are 1 to ${segmentBytesMax}`,
+    );
   const owner = await FileLogOwner.open({ directory, fileSystem, clock, meter, segmentBytes, retentionCheckMs });
   return new OwnedFileLog(owner, { directory, fileSystem });
 }

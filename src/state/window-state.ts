@@ -121,7 +121,7 @@ export class WindowState {
       for (let i = 0; i < windows.length; i++) {
         const window = windows[i] as WindowPlan;
         if (window.kind === "sliding") {
-          const bound = timeMs - window.leaveMs;
+          const bound = Math.max(timeMs - window.leaveMs, floorMs);
           if (back) this.#retreatTail(entity, window, bound, Number.POSITIVE_INFINITY);
           this.#advanceTail(entity, window, bound, 0);
         } else if (window.kind === "count") {

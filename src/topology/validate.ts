@@ -1,5 +1,6 @@
+import type { ColumnType } from "../codec/column.ts";
 import { KappaError } from "../core/errors.ts";
-import type { GraphNode } from "./graph.ts";
+import type { FeaturesNode, GraphNode } from "./graph.ts";
 import { checkMeetingPlaces, type Fail, originOf } from "./meeting-places.ts";
 import { allParents } from "./sub-topology.ts";
 
@@ -124,27 +125,13 @@ function checkPlace(node: GraphNode, nodes: readonly GraphNode[], fail: Fail): v
   for (const id of allParents(node)) {
     if (nodes[id] === undefined) fail(node, "it reads a stream of another topology");
   }
-  if (node.kind === "features") {
-    for (const mark of node.marks) {
-      const origin = originOf(mark.parent, nodes);
-      const own = originOf(node.parents[0] as number, nodes);
-      const together =
-        origin.kind === "repartition" && own.kind === "repartition"
-          ? origin.keySpace === own.keySpace
-          : origin.kind === own.kind;
-      if (!together) {
-        fail(
-          node,
-          `mark "${mark.mark}" comes from "${origin.name}", its events from "${own.name}"; repartition both under one key space`,
-        );
-      }
-    }
-  }
+  if (node.kind === "features") checkMarks(node, nodes, fail);
   if (node.kind === "join") {
     const table = nodes[node.table] as GraphNode;
-    if (table.kind !== "table") fail(node, `"${table.name}" is not a table`);
+    if (table.kind !== "table") return fail(node, `"${table.name}" is not a table`);
+    compareKeys(node, `"${node.key}"`, typeOf(node, node.key, nodes), `the key of "${table.name}"`, columnType(table, table.key), fail);
     const own = originOf(node.parents[0] as number, nodes);
-    if (table.kind === "table" && !table.global) {
+    if (!table.global) {
       const key = own.kind === "source" || own.kind === "repartition" ? own.key : null;
       if (key !== node.key) {
         fail(
@@ -154,4 +141,40 @@ function checkPlace(node: GraphNode, nodes: readonly GraphNode[], fail: Fail): v
       }
     }
   }
+}
+
+/** Marks reach the events they name: over the same key space, by keys and ids of the same type. */
+function checkMarks(node: FeaturesNode, nodes: readonly GraphNode[], fail: Fail): void {
+  const parent = node.parents[0] as number;
+  const own = originOf(parent, nodes);
+  for (const { mark, parent: from, key, idColumn, timeColumn } of node.marks) {
+    const origin = originOf(from, nodes);
+    const together =
+      origin.kind === "repartition" && own.kind === "repartition" ? origin.keySpace === own.keySpace : origin.kind === own.kind;
+    if (!together) {
+      fail(node, `mark "${mark}" comes from "${origin.name}", its events from "${own.name}"; repartition both under one key space`);
+    }
+    const source = nodes[from] as GraphNode;
+    for (const name of [key, idColumn, timeColumn]) {
+      if (columnType(source, name) === undefined) fail(node, `mark "${mark}" reads column "${name}", which "${source.name}" does not give`);
+    }
+    compareKeys(node, `"${node.key}"`, typeOf(node, node.key, nodes), `"${key}" of mark "${mark}"`, columnType(source, key), fail);
+    if (node.idColumn === null) continue;
+    const idType = typeOf(node, node.idColumn, nodes);
+    compareKeys(node, `"${node.idColumn}"`, idType, `"${idColumn}" of mark "${mark}"`, columnType(source, idColumn), fail);
+  }
+}
+
+/** A number never equals a text that looks like it. */
+function compareKeys(node: GraphNode, a: string, typeA: ColumnType | undefined, b: string, typeB: ColumnType | undefined, fail: Fail): void {
+  if (typeA === undefined || typeB === undefined || (typeA === "text") === (typeB === "text")) return;
+  fail(node, `${a} is ${typeA}, ${b} is ${typeB}, so they never are equal; bring one into the other's type with extend`);
+}
+
+const columnType = (node: GraphNode, name: string): ColumnType | undefined => node.columns.find((column) => column.name === name)?.type;
+
+/** Type of a column of the values that a node is given. */
+function typeOf(node: GraphNode, name: string, nodes: readonly GraphNode[]): ColumnType | undefined {
+  const parent = nodes[node.parents[0] as number];
+  return parent === undefined ? undefined : columnType(parent, name);
 }

@@ -18,12 +18,11 @@ function refusal(declare: (payments: Payments, builder: TopologyBuilder) => void
   }
 }
 
-/** Scored, and of the type it was, so that scored and unscored streams can be merged. */
-const scored = (payments: Payments, name: string): Payments =>
-  payments.extend(`${name}-score`, { score: "number?" }, () => ({ score: null })).score(name, { model: bareModel("m.onnx", ["amount"]), into: "score" });
-
 /** Not scored, with the columns that a scored one has. */
-const unscored = (payments: Payments, name: string): Payments => payments.extend(name, { score: "number?" }, () => ({ score: null }));
+const unscored = (payments: Payments, name: string) => payments.extend(name, { score: "number?" }, () => ({ score: null }));
+
+const scored = (payments: Payments, name: string) =>
+  unscored(payments, `${name}-score`).score(name, { model: bareModel("m.onnx", ["amount"]), into: "score" });
 
 test("a merge of scored and unscored rows would order them by commits: refused, naming both", () => {
   const message = refusal((payments) => {

@@ -1,0 +1,199 @@
+import { RecordSchema, type Stream, type Topology, TopologyBuilder, days, partitionOf } from "../../src/index.ts";
+import { type ReadRecord, TopologyTestDriver } from "../../src/testing/topology-test-driver.ts";
+import type { SourceRow } from "./oracle.ts";
+import type { Scenario, WantedEvent, WantedFeature } from "./scenario.ts";
+
+/** An event as it is written to the input. */
+export interface InputEvent {
+  readonly id: number;
+  readonly key: string;
+  readonly other: number;
+  readonly ts: number;
+  readonly whole: number | null;
+  readonly double: number | null;
+  readonly text: string | null;
+  readonly flag: boolean | null;
+}
+
+interface InputLabel {
+  readonly id: number;
+  readonly key: string;
+  readonly other: number;
+  readonly ts: number;
+  readonly event_ts: number;
+}
+
+const record = (name: string, fields: readonly object[]): object => ({ type: "record", name, fields });
+const field = (name: string, type: unknown): object => ({ name, type });
+
+const eventFields = [
+  field("id", "long"),
+  field("key", "string"),
+  field("other", "long"),
+  field("ts", "long"),
+  field("whole", ["null", "long"]),
+  field("double", ["null", "double"]),
+  field("text", ["null", "string"]),
+  field("flag", ["null", "boolean"]),
+];
+const eventSchema = new RecordSchema<InputEvent>(record("Event", eventFields));
+const labelSchema = new RecordSchema<InputLabel>(
+  record("Label", [field("id", "long"), field("key", "string"), field("other", "long"), field("ts", "long"), field("event_ts", "long")]),
+);
+
+const scalarTypes: Readonly<Record<string, string>> = { whole: "long", double: "double", text: "string", flag: "boolean", fraud: "long" };
+
+function avroTypeOf({ aggregate }: WantedFeature): unknown {
+  switch (aggregate.kind) {
+    case "count":
+    case "distinct":
+      return "long";
+    case "sum":
+    case "ratio":
+      return "double";
+    case "first":
+    case "last":
+    case "top":
+      return { type: "array", items: scalarTypes[aggregate.column] };
+    case "latest":
+      return ["null", scalarTypes[aggregate.column]];
+    default:
+      return ["null", "double"];
+  }
+}
+
+/** The features of each stage: marks are known where the last one is. */
+export function featuresOfStages({ stages, features }: Pick<Scenario, "stages" | "features">): readonly (readonly WantedFeature[])[] {
+  if (stages === 1) return [features];
+  return [features.filter(({ aggregate }) => aggregate.column !== "fraud"), features];
+}
+
+export const storeName = (stage: number): string => `stage-${stage}`;
+export const featureName = (stage: number, index: number): string => `f${stage}_${index}`;
+
+/** What ran in which order: one entry a row that a stage took, in the order it took them. */
+export type Trace = readonly { readonly kind: "event" | "label"; readonly id: number }[];
+
+interface Built {
+  readonly topology: Topology;
+  readonly schema: RecordSchema<Readonly<Record<string, unknown>>>;
+  /** By stage. */
+  readonly traces: readonly Trace[];
+}
+
+type Wanted = Pick<Scenario, "stages" | "features" | "marked" | "graceMs" | "late">;
+
+export function build(scenario: Wanted): Built {
+  const { stages, marked, graceMs, late } = scenario;
+  const builder = new TopologyBuilder("property");
+  const traces: { kind: "event" | "label"; id: number }[][] = Array.from({ length: stages }, () => []);
+  const outFields = [...eventFields];
+  let events: Stream<InputEvent> = builder.stream("events", { schema: eventSchema, key: "key", time: "ts" });
+  let labels: Stream<InputLabel> | null = marked ? builder.stream("labels", { schema: labelSchema, key: "key", time: "ts", role: "labels" }) : null;
+  featuresOfStages(scenario).forEach((wanted, stage) => {
+    const trace = traces[stage] as { kind: "event" | "label"; id: number }[];
+    if (stage === 1) {
+      events = events.repartition("by-other", { key: "other" });
+      labels = labels?.repartition("by-other", { key: "other" }) ?? null;
+    }
+    events = events.peek(`events-${stage}`, ({ id }) => trace.push({ kind: "event", id }));
+    labels = labels?.peek(`labels-${stage}`, ({ id }) => trace.push({ kind: "label", id })) ?? null;
+    const marks = labels !== null && stage === stages - 1 ? { fraud: labels.marking({ id: "id", time: "event_ts", orphanMs: days(10_000) }) } : {};
+    const define = (): Record<string, WantedFeature> => Object.fromEntries(wanted.map((feature, i) => [featureName(stage, i), feature]));
+    const enriched = events.features(storeName(stage), { graceMs, late, id: "id", marks }, define);
+    events = enriched as unknown as Stream<InputEvent>;
+    outFields.push(...wanted.map((feature, i) => field(featureName(stage, i), avroTypeOf(feature))));
+  });
+  const schema = new RecordSchema<Readonly<Record<string, unknown>>>(record("Out", outFields));
+  events.to("out", { schema: schema as unknown as RecordSchema<InputEvent>, key: stages === 1 ? "key" : "other" });
+  return { topology: builder.build(), schema, traces };
+}
+
+export const inputEvent = (id: number, { timeMs, key, other, whole, double, text, flag }: WantedEvent): InputEvent => ({
+  id,
+  key: `k${key}`,
+  other,
+  ts: timeMs,
+  whole,
+  double,
+  text,
+  flag,
+});
+
+/** Everything that is written, in the order it arrives. */
+export type Arrival = { readonly kind: "event"; readonly value: InputEvent } | { readonly kind: "label"; readonly value: InputLabel };
+
+export function arrivalsOf({ events, marked }: Pick<Scenario, "events" | "marked">): Arrival[] {
+  const timed: { readonly atMs: number; readonly arrival: Arrival }[] = [];
+  events.forEach((wanted, id) => {
+    const value = inputEvent(id, wanted);
+    timed.push({ atMs: wanted.timeMs + wanted.delayMs, arrival: { kind: "event", value } });
+    if (!marked || wanted.labelAfterMs === null) return;
+    const ts = wanted.timeMs + wanted.labelAfterMs;
+    const label = { id, key: value.key, other: value.other, ts, event_ts: value.ts };
+    timed.push({ atMs: ts + wanted.delayMs, arrival: { kind: "label", value: label } });
+  });
+  return timed.sort((a, b) => a.atMs - b.atMs).map(({ arrival }) => arrival);
+}
+
+/** The sources of each first-stage task: by partition its events and its labels, as they lie in the log. */
+export function sourcesOf(arrivals: readonly Arrival[], partitions: number): SourceRow[][][] {
+  const sources: SourceRow[][][] = Array.from({ length: partitions }, () => [[], []]);
+  for (const { kind, value } of arrivals) {
+    const partition = partitionOf(value.key, partitions);
+    sources[partition]?.[kind === "event" ? 0 : 1]?.push({ id: value.id, kind, timeMs: value.ts, partition });
+  }
+  return sources;
+}
+
+export interface Run {
+  readonly driver: TopologyTestDriver;
+  readonly outputs: readonly ReadRecord<Readonly<Record<string, unknown>>>[];
+  readonly traces: readonly Trace[];
+  readonly arrivals: readonly Arrival[];
+}
+
+/** Writes the input piece by piece with a step after each, settles, and hands what came of it to `check`. */
+export async function runScenario(scenario: Scenario, check: (run: Run) => void | Promise<void>): Promise<void> {
+  const { partitions, steps, commitRecordsMax, commitsInFlightMax, bufferedRecordsMax, cacheBytes, flushIntervalMs } = scenario;
+  const { topology, schema, traces } = build(scenario);
+  const settings = { commitRecordsMax, commitsInFlightMax, bufferedRecordsMax, cacheBytes, flushIntervalMs };
+  const driver = await TopologyTestDriver.open(topology, { partitions, settings });
+  try {
+    const arrivals = arrivalsOf(scenario);
+    for (let i = 0; i < steps.length; i++) {
+      const from = Math.floor((arrivals.length * i) / steps.length);
+      const to = Math.floor((arrivals.length * (i + 1)) / steps.length);
+      await write(driver, arrivals.slice(from, to));
+      await take(driver, partitions, steps[i] as Scenario["steps"][number]);
+    }
+    await driver.settle();
+    await check({ driver, outputs: driver.output("out", schema).readAll(), traces, arrivals });
+  } finally {
+    await driver.close();
+  }
+}
+
+export async function write(driver: TopologyTestDriver, arrivals: readonly Arrival[]): Promise<void> {
+  for (const kind of ["event", "label"] as const) {
+    const values = arrivals.filter((arrival) => arrival.kind === kind).map(({ value }) => value);
+    if (values.length > 0) await driver.input(`${kind}s`).pipeAll(values);
+  }
+}
+
+async function take(driver: TopologyTestDriver, partitions: number, step: Scenario["steps"][number]): Promise<void> {
+  switch (step.kind) {
+    case "settle":
+      return driver.settle();
+    case "cycle":
+      await driver.cycle(step.task % partitions);
+      return;
+    case "wait":
+      driver.clock.advance(step.ms);
+      return;
+    case "restart":
+      return driver.restart(step.state);
+    default:
+      return step satisfies never;
+  }
+}
