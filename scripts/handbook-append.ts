@@ -1,8 +1,9 @@
+import { createHash } from "node:crypto";
 import { EmbeddedSchemaRegistry } from "../src/codec/embedded-schema-registry.ts";
 import { AvroSerde } from "../src/codec/avro-serde.ts";
 import type { Serde } from "../src/codec/serde.ts";
 import { valueSubject } from "../src/codec/schema-registry.ts";
-import { type Log, partitionOf, RecordBatchReader, RecordBatchWriter, type TransactionSection, type Writer } from "../src/index.ts";
+import { KappaError, type Log, partitionOf, RecordBatchReader, RecordBatchWriter, type TransactionSection, type Writer } from "../src/index.ts";
 import { type HandbookLabel, type HandbookTransaction, handbookLabelSchema, handbookTransactionSchema } from "../schemas/records.ts";
 import { join } from "node:path";
 import type { Columns } from "./handbook-input.ts";
@@ -35,12 +36,13 @@ export async function appendInput(options: AppendOptions): Promise<number> {
   await log.createTopic(progressTopic, { partitions: 1 });
   const writer = await log.openWriter("handbook-append");
   const encoder = await InputEncoder.open(options);
-  const from = rowsAppended(log);
+  const input = inputName(options);
+  const from = rowsAppended(log, input);
   let underway: Promise<unknown>[] = [];
   for (let row = from; row < order.length; ) {
     const end = Math.min(order.length, row + rowsPerTransaction);
     for (; row < end; row++) encoder.add(order[row] as number);
-    underway.push(append(writer, encoder.take(), end));
+    underway.push(append(writer, encoder.take(), `${end} ${input}`));
     if (underway.length >= inFlightMax) {
       await underway[0];
       underway = underway.slice(1);
@@ -51,14 +53,27 @@ export async function appendInput(options: AppendOptions): Promise<number> {
   return order.length - from;
 }
 
-function append(writer: Writer, sections: TransactionSection[], end: number): Promise<unknown> {
+/** Tells one input from another: what was appended half way must be continued with the same rows. */
+function inputName({ transactions, labels, order }: AppendOptions): string {
+  const hash = createHash("sha256");
+  for (const columns of [transactions, labels]) {
+    for (const name of ["tx_id", "ts_ms"]) hash.update(columns.of[name] as Float64Array);
+  }
+  return `${order.length} ${hash.digest("hex")}`;
+}
+
+function append(writer: Writer, sections: TransactionSection[], reached: string): Promise<unknown> {
   const progress = new RecordBatchWriter(256);
-  progress.append(0, null, Buffer.from(String(end)));
+  progress.append(0, null, Buffer.from(reached));
   return writer.append([...sections, { topic: progressTopic, partition: 0, count: 1, minTimeMs: 0, maxTimeMs: 0, bytes: progress.take() }]);
 }
 
-/** The row behind the last one that is in the log. */
-function rowsAppended(log: Log): number {
+/**
+ * The row behind the last one that is in the log.
+ *
+ * @throws KAPPA_USAGE when the log holds rows of another input
+ */
+function rowsAppended(log: Log, input: string): number {
   const end = log.endOffset(progressTopic, 0, "durable");
   if (end === 0n) return 0;
   const reader = new RecordBatchReader();
@@ -68,7 +83,11 @@ function rowsAppended(log: Log): number {
   if (batch === undefined) return 0;
   reader.reset(batch.bytes);
   reader.next();
-  return Number(reader.value()?.toString() ?? 0);
+  const [reached, ...name] = String(reader.value()).split(" ");
+  if (name.join(" ") !== input) {
+    throw new KappaError("KAPPA_USAGE", "the data directory holds the rows of other files; give --data-dir a new folder");
+  }
+  return Number(reached);
 }
 
 /** Turns rows of the columns into records of the two topics. */

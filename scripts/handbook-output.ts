@@ -38,11 +38,25 @@ export async function writeDecisions(log: Log, dataDir: string, path: string): P
   }
   const columns = numberColumns.map((name, i) => {
     const values = numbers[i] as Float64Array;
-    const whole = wholeColumns.has(name);
-    return whole
-      ? { name, type: "INT64" as const, data: BigInt64Array.from(values, (value) => BigInt(value)) }
-      : { name, type: "DOUBLE" as const, data: values };
+    if (!wholeColumns.has(name)) return { name, type: "DOUBLE" as const, encoding: "PLAIN" as const, data: values };
+    return isSmall(values)
+      ? { name, type: "INT32" as const, encoding: "PLAIN" as const, data: Int32Array.from(values) }
+      : { name, type: "INT64" as const, encoding: "PLAIN" as const, data: bigIntegers(values) };
   });
-  await parquetWriteFile({ filename: path, columnData: [...columns, { name: "decision", type: "STRING" as const, data: decisions }] });
+  const text = { name: "decision", type: "STRING" as const, data: decisions };
+  await parquetWriteFile({ filename: path, columnData: [...columns, text], codec: "UNCOMPRESSED" });
   return row;
+}
+
+const smallMax = 2 ** 31;
+
+function isSmall(values: Float64Array): boolean {
+  for (const value of values) if (value < -smallMax || value >= smallMax) return false;
+  return true;
+}
+
+function bigIntegers(values: Float64Array): BigInt64Array {
+  const whole = new BigInt64Array(values.length);
+  for (let i = 0; i < values.length; i++) whole[i] = BigInt(values[i] as number);
+  return whole;
 }

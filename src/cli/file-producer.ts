@@ -6,7 +6,8 @@ import type { FileLog } from "../log/file-log.ts";
 import type { Writer } from "../log/log.ts";
 import { fileIdentity, nothingProduced, type ProduceProgress, progressSection, readProgress } from "./produce-progress.ts";
 import { RowEncoder } from "./row-encoder.ts";
-import { openRowFile, type RowChunk, type RowFields, type RowFile } from "./row-file.ts";
+import type { RowChunk, RowFields, RowFile } from "./row-file.ts";
+import { openRowFile } from "./row-file-opener.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface FileProducerOptions {
@@ -25,8 +26,8 @@ export interface ProducedFile {
   readonly schema: RecordSchema<RowFields> | null;
   /** Whether rows that do not fit are counted and left out, instead of ending everything. */
   readonly skipUnfit: boolean;
-  /** Whether rows that were appended before are appended again. */
-  readonly again: boolean;
+  /** Where to start, counted from 1; null goes on where the file's last call was. */
+  readonly firstRow: number | null;
 }
 
 export interface ProduceResult {
@@ -55,7 +56,7 @@ export class FileProducer {
   }
 
   /**
-   * @throws KAPPA_RECORD_INVALID naming row and field, unless such rows are skipped; the rows before are in the log.
+   * @throws KAPPA_RECORD_INVALID naming row, field and how many rows are in the log, unless such rows are skipped;
    *   KAPPA_FILE_INVALID; what appending throws
    */
   async produce(options: ProducedFile): Promise<ProduceResult> {
@@ -65,7 +66,7 @@ export class FileProducer {
     let writer: Writer | undefined;
     try {
       writer = await log.openWriter(`kappa-produce-${identity}`);
-      const from = options.again ? nothingProduced : readProgress(log, identity);
+      const from = options.firstRow === null ? readProgress(log, identity) : nothingProduced;
       const progress = terminal.progress(topic, file.total, file.unit);
       try {
         return await this.#append(file, writer, identity, from, options, (done) => progress.update(done));
@@ -91,9 +92,10 @@ export class FileProducer {
     const encoder = new RowEncoder({ topic, partitions, key, time, nowMs: clock.now(), serde, schema, untyped: file.untyped });
     const underWay: Promise<unknown>[] = [];
     const faults = new RowFaults(options, from);
+    const firstRow = Math.max(from.row, (options.firstRow ?? 1) - 1);
     let row = from.row;
     for await (const chunk of file.chunks(from)) {
-      this.#encode(chunk, row, encoder, faults);
+      this.#encode(chunk, row, firstRow, encoder, faults);
       row = chunk.end.row;
       const progress = { ...chunk.end, skipped: faults.skipped };
       const appended = writer.append([...encoder.take(), progressSection(identity, progress, clock.now())]);
@@ -103,20 +105,23 @@ export class FileProducer {
       report(file.doneAt(chunk.end));
     }
     await Promise.all(underWay);
-    return { appended: row - from.row - (faults.skipped - from.skipped), before: from.row, skipped: faults.skipped, firstFault: faults.first };
+    const appended = Math.max(0, row - firstRow) - (faults.skipped - from.skipped);
+    return { appended, before: firstRow, skipped: faults.skipped, firstFault: faults.first };
   }
 
-  #encode({ rows }: RowChunk, firstRow: number, encoder: RowEncoder, faults: RowFaults): void {
-    for (const [i, row] of rows.entries()) {
+  /** @param chunkRow row of the file that the chunk begins with @param firstRow the first one that is wanted */
+  #encode({ rows }: RowChunk, chunkRow: number, firstRow: number, encoder: RowEncoder, faults: RowFaults): void {
+    for (let i = Math.max(0, firstRow - chunkRow); i < rows.length; i++) {
+      const row = rows[i] as RowFields | KappaError;
       if (row instanceof KappaError) {
-        faults.take(row, firstRow + i);
+        faults.take(row, chunkRow + i, chunkRow);
         continue;
       }
       try {
         encoder.add(row);
       } catch (error) {
         if (!(error instanceof KappaError) || error.code !== "KAPPA_RECORD_INVALID") throw error;
-        faults.take(error, firstRow + i);
+        faults.take(error, chunkRow + i, chunkRow);
       }
     }
   }
@@ -133,12 +138,14 @@ class RowFaults {
     this.skipped = from.skipped;
   }
 
-  /** @param index of the row from 0; people count from 1 */
-  take(error: KappaError, index: number): void {
+  /** @param index of the row from 0; people count from 1 @param appended rows that are in the log, or on their way */
+  take(error: KappaError, index: number, appended: number): void {
     const fault = `row ${index + 1}: ${error.message}`;
     if (!this.#options.skipUnfit) {
       const { path } = this.#options;
-      const message = `${path} ${fault}; mend it and start again, or add --on-error skip`;
+      const message =
+        `${path} ${fault}; the first ${appended} rows are in the log: ` +
+        `start again with --on-error skip, or mend the file and start again with --first-row ${appended + 1}`;
       throw new KappaError("KAPPA_RECORD_INVALID", message, { ...error.context, path, row: index + 1 }, error);
     }
     this.first ??= fault;

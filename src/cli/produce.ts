@@ -29,7 +29,11 @@ export function produceVerb(invocation: Invocation): CommandUnknownOpts {
     .addOption(
       new Option("--on-error <what>", "what becomes of a row that does not fit").choices(["stop", "skip"]).default("stop" as const),
     )
-    .option("--again", "append every row again, also those that were appended before")
+    .addOption(
+      new Option("--first-row <number>", "start at this row, whatever was appended before; 1 appends everything again").argParser(
+        wholeNumber(1),
+      ),
+    )
     .action(async (topic, files, options, command) => {
       const { terminal, clock } = invocation;
       const folder = await invocation.dataFolder(command);
@@ -48,11 +52,11 @@ export function produceVerb(invocation: Invocation): CommandUnknownOpts {
             serde,
             schema: rowSchema,
             skipUnfit: options.onError === "skip",
-            again: options.again === true,
+            firstRow: options.firstRow ?? null,
           });
           const seconds = (clock.monotonic() - startMs) / 1000;
           const rate = done.appended === 0 ? "" : `, ${counted(Math.round(done.appended / seconds))}/s`;
-          const before = done.before === 0 ? "" : `, ${counted(done.before)} rows were there already (--again appends them again)`;
+          const before = done.before === 0 ? "" : `, ${counted(done.before)} rows before were left as they are`;
           const skipped = done.skipped === 0 ? "" : `, ${counted(done.skipped)} rows skipped, the first: ${done.firstFault}`;
           terminal.say(`${file}: ${counted(done.appended)} records in ${seconds.toFixed(1)} s${rate}${before}${skipped}`);
         }

@@ -1,9 +1,4 @@
-import { open } from "node:fs/promises";
-import { extname } from "node:path";
-import { KappaError, messageOf } from "../core/errors.ts";
-import { CsvRows } from "./csv-rows.ts";
-import { NdjsonRows } from "./ndjson-rows.ts";
-import { ParquetRows } from "./parquet-rows.ts";
+import type { KappaError } from "../core/errors.ts";
 
 /** One row: fields by name. */
 export type RowFields = Readonly<Record<string, unknown>>;
@@ -38,34 +33,4 @@ export interface RowFile {
   readonly untyped: boolean;
   chunks(from: FilePlace): AsyncGenerator<RowChunk>;
   close(): Promise<void>;
-}
-
-/** Opens a file by its ending: .parquet, .csv, .ndjson or .jsonl. @throws KAPPA_FILE_INVALID, KAPPA_USAGE */
-export async function openRowFile(path: string): Promise<RowFile> {
-  const open = openers[extname(path).toLowerCase()];
-  if (open === undefined) {
-    throw new KappaError("KAPPA_USAGE", `${path} has an unknown ending; known are ${Object.keys(openers).join(", ")}`, { path });
-  }
-  const handle = await openFile(path);
-  try {
-    return await open(handle, path);
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
-}
-
-const openers: Readonly<Record<string, typeof ParquetRows.open | typeof CsvRows.open | typeof NdjsonRows.open>> = {
-  ".parquet": ParquetRows.open,
-  ".csv": CsvRows.open,
-  ".ndjson": NdjsonRows.open,
-  ".jsonl": NdjsonRows.open,
-};
-
-async function openFile(path: string) {
-  try {
-    return await open(path);
-  } catch (error) {
-    throw new KappaError("KAPPA_FILE_INVALID", `cannot open ${path}: ${messageOf(error)}`, { path }, error);
-  }
 }

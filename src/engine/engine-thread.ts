@@ -19,7 +19,7 @@ const worker = new EngineWorker({
   clock: systemClock,
   report,
   tap: (task, step, sequence) => {
-    if (steps.hasSubscribers) steps.publish({ task, step, sequence });
+    if (steps.hasSubscribers) steps.publish({ task: task.id, step, sequence, inputs: task.record(sequence).inputs });
   },
 });
 port.on("message", (message: unknown) => worker.receive(message));

@@ -1,3 +1,4 @@
+import { channel } from "node:diagnostics_channel";
 import { assert } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
@@ -21,6 +22,9 @@ import type { Topic } from "./log.ts";
 /** Bytes and frames of one write: what one pass of the event loop may spend on patching. */
 const groupBytesMax = 8 * 1024 * 1024;
 const groupFramesMax = 512;
+
+/** Where tests and tools can watch the journal's steps; nothing is published while nobody listens. */
+const steps = channel("kappa:journal");
 
 /** A frame on its way into the journal. */
 export interface PendingFrame {
@@ -185,6 +189,7 @@ export class Journal {
       buffers.push(frame.bytes);
     }
     this.#queue = this.#queue.slice(group.length);
+    this.#watched("write");
     try {
       await this.#file.write(buffers, start);
     } catch (error) {
@@ -225,6 +230,11 @@ export class Journal {
     place.sequence++;
   }
 
+  /** Says that a step begins, with the sequence of the next frame that will be placed. */
+  #watched(step: "write" | "sync"): void {
+    if (steps.hasSubscribers) steps.publish({ step, sequence: this.#place.sequence });
+  }
+
   async #syncWritten(): Promise<void> {
     const { clock, publish } = this.#options;
     while (this.#written.length > 0 && this.#failure === undefined) {
@@ -232,6 +242,7 @@ export class Journal {
       this.#written = [];
       const { writtenPosition } = this.ends;
       const startMs = clock.monotonic();
+      this.#watched("sync");
       try {
         await this.#file.datasync();
       } catch (error) {

@@ -3,7 +3,10 @@ import { keyBytesBound, readKey, type StateKey, writeKey } from "./state-key.ts"
 /**
  * Writes little-endian values into one growing buffer that is used again and again.
  *
- *     text: | length + 1 u32, 0 is null | UTF-8 |        key: | length u16 | key |
+ *     text: | 0 u32 | for null, or | (units << 1 | wide) + 1 u32 | a byte a unit (Latin-1), or two (UTF-16) when wide |
+ *     key:  | length u16 | key |
+ *
+ * Text in the units JavaScript holds it in, so that every string comes back as it was, a lone surrogate too.
  */
 export class ByteWriter {
   buffer: Buffer;
@@ -55,19 +58,21 @@ export class ByteWriter {
       this.u32(0);
       return;
     }
-    this.reserve(4 + value.length * 3);
+    const units = value.length;
+    this.reserve(4 + units * 2);
     const start = this.at + 4;
-    let end = start + value.length;
-    for (let i = 0; i < value.length; i++) {
+    let wide = 0;
+    for (let i = 0; i < units; i++) {
       const unit = value.charCodeAt(i);
-      if (unit > 0x7f) {
-        end = start + this.buffer.write(value, start, "utf8");
+      if (unit > 0xff) {
+        wide = 1;
+        this.buffer.write(value, start, "utf16le");
         break;
       }
       this.buffer[start + i] = unit;
     }
-    this.buffer.writeUInt32LE(end - start + 1, this.at);
-    this.at = end;
+    this.buffer.writeUInt32LE(units * 2 + wide + 1, this.at);
+    this.at = start + (units << wide);
   }
 
   key(key: StateKey): void {
@@ -116,10 +121,12 @@ export class ByteReader {
   }
 
   text(): string | null {
-    const length = this.u32() - 1;
-    if (length < 0) return null;
-    this.at += length;
-    return this.buffer.toString("utf8", this.at - length, this.at);
+    const prefix = this.u32() - 1;
+    if (prefix < 0) return null;
+    const wide = prefix & 1;
+    const start = this.at;
+    this.at += (prefix >>> 1) << wide;
+    return wide === 1 ? this.buffer.toString("utf16le", start, this.at) : this.buffer.toString("latin1", start, this.at);
   }
 
   key(): StateKey {

@@ -1,14 +1,22 @@
 import type { DurationMs } from "../core/time.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { ValueSection } from "./changelog.ts";
-import { type Entity, type EntityKind, type EntityStore, entityFlags } from "./entity-store.ts";
+import type { Entity, EntityKind, EntityStore } from "./entity-store.ts";
 import type { StateDatabase } from "./state-database.ts";
 import type { StateKey } from "./state-key.ts";
 import type { StoreLayout } from "./store-layout.ts";
 
+export interface DedupOptions {
+  /** Of the store. */
+  readonly name: string;
+  /** How long an id is remembered, in order time from when it was first seen. */
+  readonly ttlMs: DurationMs;
+}
+
+/** An id that was seen. */
 class SeenId implements Entity {
   readonly key: StateKey;
-  flags: number = entityFlags.used;
+  flags = 0;
   bytes = 0;
   firstMs: number;
 
@@ -18,13 +26,17 @@ class SeenId implements Entity {
   }
 }
 
+/** Payload: nothing but the time in front of every value; in the changelog | first seen, ms f64 |. */
 class SeenIdKind implements EntityKind<SeenId> {
   readonly layout: StoreLayout;
   readonly retentionMs: number;
+  readonly changesReachMs: number;
 
-  constructor(name: string, ttlMs: DurationMs) {
+  constructor({ name, ttlMs }: DedupOptions) {
+    const held = { reachMs: null, heldCount: 0, folded: false };
+    this.layout = { store: name, kind: "dedup", version: 1, columns: [], features: [], ...held };
     this.retentionMs = ttlMs;
-    this.layout = { store: name, kind: "dedup", version: 1, columns: ["first_seen: integer"], features: [], reachMs: null, heldCount: 0, folded: false };
+    this.changesReachMs = ttlMs;
   }
 
   newestMs(seen: SeenId): number {
@@ -37,36 +49,39 @@ class SeenIdKind implements EntityKind<SeenId> {
     return new SeenId(key, reader.f64());
   }
   contentBytes(): number {
-    return 16;
+    return 0;
   }
   release(): void {}
 }
 
-/** Remembers ids for a time, so that each passes once. */
+/** Remembers ids for a time, so that what comes twice passes once. */
 export class DedupStore {
   readonly #entities: EntityStore<SeenId>;
-  readonly #ttlMs: DurationMs;
 
-  constructor(database: StateDatabase, options: { readonly name: string; readonly ttlMs: DurationMs }) {
-    this.#ttlMs = options.ttlMs;
-    this.#entities = database.store(new SeenIdKind(options.name, options.ttlMs));
+  /** @throws KAPPA_STATE_INCOMPATIBLE when the database holds a store of another kind under this name */
+  constructor(database: StateDatabase, options: DedupOptions) {
+    this.#entities = database.store(new SeenIdKind(options));
     database.log(new ValueSection(this.#entities));
   }
 
   /**
-   * Whether the id was seen and is still remembered: first at a time after order time - ttl. If not, it counts as seen
-   * from now on.
+   * Notes an id.
+   * @param timeMs event time of its row
+   * @param orderTimeMs of the task, which never falls
+   * @returns whether it was seen before, less than the time to live ago
    */
   seen(id: StateKey, timeMs: number, orderTimeMs: number): boolean {
-    if (orderTimeMs > this.#entities.orderTimeMs) this.#entities.orderTimeMs = orderTimeMs;
-    const known = this.#entities.find(id);
+    const nowMs = Math.max(timeMs, orderTimeMs);
+    const entities = this.#entities;
+    if (nowMs > entities.orderTimeMs) entities.orderTimeMs = nowMs;
+    const known = entities.find(id);
     if (known === undefined) {
-      this.#entities.add(new SeenId(id, timeMs));
+      entities.add(new SeenId(id, nowMs));
       return false;
     }
-    if (known.firstMs > orderTimeMs - this.#ttlMs) return true;
-    known.firstMs = timeMs;
-    this.#entities.changed(known);
+    if (!entities.expired(known.firstMs)) return true;
+    known.firstMs = nowMs;
+    entities.changed(known);
     return false;
   }
 }

@@ -41,6 +41,11 @@ export interface EntityKind<E extends Entity> {
   readonly layout: StoreLayout;
   /** An entity whose newest content is this old, seen from order time, equals an absent one. Infinity: never. */
   readonly retentionMs: number;
+  /**
+   * How long, in event time, a change in the changelog can matter: an older one is no longer part of any content.
+   * Infinity: every change matters until a newer one of its key.
+   */
+  readonly changesReachMs: number;
   /** Event time of the newest content. */
   newestMs(entity: E): number;
   encode(entity: E, writer: ByteWriter): void;

@@ -206,7 +206,9 @@ export class Reservoir implements ChangelogSection {
     changes.u8(markChange);
     changes.key(key);
     changes.f64(timeMs);
-    changes.key(id);
+    changes.u8(typeof id === "string" ? 1 : 0);
+    if (typeof id === "string") changes.text(id);
+    else changes.f64(id);
     changes.text(mark);
     this.#settle(entity);
     this.#entities.changed(entity);
@@ -305,7 +307,7 @@ export class Reservoir implements ChangelogSection {
   }
 
   #applyMark(reader: ByteReader, key: StateKey, timeMs: number): void {
-    const id = reader.key();
+    const id = reader.u8() === 1 ? (reader.text() as string) : reader.f64();
     const mark = reader.text() as string;
     const entity = this.#entities.find(key);
     // Judged when it was logged. By the end of the commit the event may not count any more, and be gone.

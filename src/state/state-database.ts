@@ -97,6 +97,11 @@ export class StateDatabase {
     return this.#position;
   }
 
+  /** How long, in event time, a change in the changelog can matter to any store: a restore need not begin before. */
+  get retentionMs(): number {
+    return Math.max(0, ...[...this.#stores.values()].map(({ kind }) => kind.changesReachMs));
+  }
+
   /** Resident bytes of all entities in memory. */
   get cachedBytes(): number {
     return this.#budget.cachedBytes;

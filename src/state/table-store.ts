@@ -1,136 +1,178 @@
 import type { Column } from "../codec/column.ts";
-import { RowShape } from "../codec/row-shape.ts";
+import { RowLayout, type RowDecode, type RowEncode, rowHeaderLength } from "../codec/row-layout.ts";
+import { TextSink, TextSource } from "../codec/text-bytes.ts";
 import type { DurationMs } from "../core/time.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { ValueSection } from "./changelog.ts";
-import { type Entity, type EntityKind, type EntityStore, entityFlags } from "./entity-store.ts";
+import type { Entity, EntityKind, EntityStore } from "./entity-store.ts";
 import type { StateDatabase } from "./state-database.ts";
 import type { StateKey } from "./state-key.ts";
 import type { StoreLayout } from "./store-layout.ts";
 
-interface Version {
-  readonly timeMs: number;
-  /** Null: the key was deleted. */
-  readonly value: object | null;
-  /** Length of the value as JSON, for the accounting of memory. */
-  readonly jsonLength: number;
+export interface TableOptions {
+  /** Of the store. */
+  readonly name: string;
+  /** Columns of a row. */
+  readonly columns: readonly Column[];
+  /** How far behind order time a lookup still finds the version of its own time. */
+  readonly graceMs: DurationMs;
 }
 
-class TableRow implements Entity {
+/** The versions of a key, oldest first; a null row is a deletion. */
+class Versions implements Entity {
   readonly key: StateKey;
-  flags: number = entityFlags.used;
+  flags = 0;
   bytes = 0;
-  /** Oldest first. */
-  versions: Version[];
+  readonly times: number[] = [];
+  readonly rows: (object | null)[] = [];
+  /** Encoded length of each row: what it costs in memory, roughly, and known without encoding it again. */
+  readonly lengths: number[] = [];
 
-  constructor(key: StateKey, versions: Version[]) {
+  constructor(key: StateKey) {
     this.key = key;
-    this.versions = versions;
   }
 }
 
-/** Resident bytes of a version besides its value: array slot, object, and the value's own header. */
-const versionBytes = 96;
-
-const contentBytesOf = (versions: readonly Version[]): number => versions.reduce((sum, { jsonLength }) => sum + versionBytes + jsonLength, 32);
-
-/** `| count u32 | for each: time f64, present u8, value as JSON text |` */
-class TableRowKind implements EntityKind<TableRow> {
+/** Payload: | versions u32 | and for each: time f64, length u32 (0 for a deletion), row as in a row batch without its header |. */
+class VersionsKind implements EntityKind<Versions> {
   readonly layout: StoreLayout;
-  readonly retentionMs = Number.POSITIVE_INFINITY;
-  readonly #shape: RowShape;
+  readonly retentionMs: number;
+  readonly changesReachMs = Number.POSITIVE_INFINITY;
+  readonly #fixedLength: number;
+  readonly #encode: RowEncode;
+  readonly #decode: RowDecode;
+  readonly #sink = new TextSink(1024, 0);
+  readonly #source = new TextSource();
 
-  constructor(name: string, columns: readonly Column[]) {
-    this.#shape = new RowShape(columns);
-    const described = columns.map((column) => `${column.name}: ${column.type}`);
-    this.layout = { store: name, kind: "table", version: 1, columns: described, features: [], reachMs: null, heldCount: 0, folded: false };
+  constructor({ name, columns, graceMs }: TableOptions) {
+    const held = { reachMs: null, heldCount: 0, folded: false };
+    const lines = columns.map((column) => `${column.name}: ${column.type}${column.nullable ? "?" : ""}`);
+    this.layout = { store: name, kind: "table", version: 1, columns: lines, features: [], ...held };
+    this.retentionMs = graceMs;
+    const layout = new RowLayout(columns);
+    this.#fixedLength = layout.fixedLength - rowHeaderLength;
+    this.#encode = layout.encoder();
+    this.#decode = layout.decoder();
   }
 
-  newestMs(row: TableRow): number {
-    return row.versions.at(-1)?.timeMs ?? 0;
+  /** A row is kept for ever, a deletion until no lookup can be older than it. */
+  newestMs(versions: Versions): number {
+    return versions.rows.at(-1) === null ? (versions.times.at(-1) as number) : Number.POSITIVE_INFINITY;
   }
 
-  encode(row: TableRow, writer: ByteWriter): void {
-    writer.u32(row.versions.length);
-    for (const { timeMs, value } of row.versions) {
-      writer.f64(timeMs);
-      writer.u8(value === null ? 0 : 1);
-      if (value !== null) writer.text(JSON.stringify(value));
+  /** The encoded row; valid until the next call. @throws KAPPA_RECORD_INVALID when it does not fit the columns */
+  rowBytes(row: object): Buffer {
+    const sink = this.#sink;
+    sink.at = 0;
+    sink.reserve(this.#fixedLength);
+    sink.at = this.#fixedLength;
+    this.#encode(row, sink, -rowHeaderLength);
+    return sink.bytes.subarray(0, sink.at);
+  }
+
+  encode(versions: Versions, writer: ByteWriter): void {
+    writer.u32(versions.times.length);
+    for (let i = 0; i < versions.times.length; i++) {
+      const row = versions.rows[i] as object | null;
+      writer.f64(versions.times[i] as number);
+      const bytes = row === null ? Buffer.alloc(0) : this.rowBytes(row);
+      writer.u32(row === null ? 0 : bytes.length + 1);
+      writer.raw(bytes, 0, bytes.length);
     }
   }
 
-  decode(key: StateKey, reader: ByteReader): TableRow {
-    const versions: Version[] = [];
-    for (let count = reader.u32(); count > 0; count--) {
-      const timeMs = reader.f64();
-      const text = reader.u8() === 1 ? reader.text() : null;
-      // `project` takes the columns alone, so no name in the text reaches a prototype.
-      const value = text === null ? null : this.#shape.project(JSON.parse(text) as object);
-      versions.push({ timeMs, value, jsonLength: text?.length ?? 0 });
+  decode(key: StateKey, reader: ByteReader): Versions {
+    const versions = new Versions(key);
+    for (let left = reader.u32(); left > 0; left--) {
+      versions.times.push(reader.f64());
+      const length = reader.u32() - 1;
+      versions.lengths.push(Math.max(0, length));
+      if (length < 0) {
+        versions.rows.push(null);
+        continue;
+      }
+      this.#source.reset(reader.buffer.subarray(reader.at, reader.at + length));
+      versions.rows.push(this.#decode(this.#source, 0));
+      reader.at += length;
     }
-    return new TableRow(key, versions);
+    return versions;
   }
 
-  contentBytes(row: TableRow): number {
-    return contentBytesOf(row.versions);
+  contentBytes(versions: Versions): number {
+    return versions.lengths.reduce((bytes, length) => bytes + versionBytes(length), 200);
   }
 
   release(): void {}
 }
 
+/** Resident bytes of a version: places in three lists, an object, and its values at twice their encoded length. */
+function versionBytes(length: number): number {
+  return length === 0 ? 24 : 72 + length * 2;
+}
+
 /**
- * A keyed table whose versions are kept for as long as events older than them may come: a lookup gives the value as of
- * the event's time.
+ * A keyed table whose versions are kept for a while, so that a row that is late within grace is joined with what was
+ * true at its own time. The newest version is kept for ever.
  */
 export class TableStore {
-  readonly #entities: EntityStore<TableRow>;
-  readonly #graceMs: DurationMs;
+  readonly #kind: VersionsKind;
+  readonly #entities: EntityStore<Versions>;
+  readonly #graceMs: number;
 
-  constructor(database: StateDatabase, options: { readonly name: string; readonly columns: readonly Column[]; readonly graceMs: DurationMs }) {
+  /** @throws KAPPA_STATE_INCOMPATIBLE when the database holds another store, or other columns, under this name */
+  constructor(database: StateDatabase, options: TableOptions) {
+    this.#kind = new VersionsKind(options);
     this.#graceMs = options.graceMs;
-    this.#entities = database.store(new TableRowKind(options.name, options.columns));
+    this.#entities = database.store(this.#kind);
     database.log(new ValueSection(this.#entities));
   }
 
   /**
-   * Adds a version; of two at one time the one put later counts. Versions that no event within the grace can ask for are
-   * dropped, and so is a key whose only version is a deletion.
+   * Adds a version, which hides an earlier one of the same time; null deletes the key from that time on. Versions that
+   * no lookup within grace can find any more are dropped.
+   * @param orderTimeMs of the task, which never falls
+   * @throws KAPPA_RECORD_INVALID when the row does not fit the columns; nothing was changed then
    */
-  put(key: StateKey, timeMs: number, value: object | null, orderTimeMs: number): void {
-    if (orderTimeMs > this.#entities.orderTimeMs) this.#entities.orderTimeMs = orderTimeMs;
-    const known = this.#entities.find(key);
-    const version = { timeMs, value, jsonLength: value === null ? 0 : JSON.stringify(value).length };
-    if (known === undefined) {
-      if (value !== null) this.#entities.add(new TableRow(key, [version]));
-      return;
+  put(key: StateKey, timeMs: number, row: object | null, orderTimeMs: number): void {
+    const entities = this.#entities;
+    const length = row === null ? 0 : this.#kind.rowBytes(row).length;
+    if (orderTimeMs > entities.orderTimeMs) entities.orderTimeMs = orderTimeMs;
+    let versions = entities.find(key);
+    if (versions === undefined) {
+      if (row === null) return; // nothing to delete
+      versions = new Versions(key);
+      entities.add(versions);
     }
-    const { versions } = known;
-    let at = versions.length;
-    while (at > 0 && (versions[at - 1] as Version).timeMs > timeMs) at--;
-    const kept = this.#prune([...versions.slice(0, at), version, ...versions.slice(at)], orderTimeMs - this.#graceMs);
-    const before = contentBytesOf(versions);
-    known.versions = kept;
-    if (kept.length === 1 && kept[0]?.value === null && kept[0].timeMs <= orderTimeMs - this.#graceMs) this.#entities.delete(known);
-    else {
-      this.#entities.changed(known);
-      this.#entities.resized(known, contentBytesOf(kept) - before);
-    }
+    let at = versions.times.length;
+    while (at > 0 && (versions.times[at - 1] as number) > timeMs) at--;
+    const replaced = at > 0 && versions.times[at - 1] === timeMs ? 1 : 0;
+    const before = this.#kind.contentBytes(versions);
+    versions.times.splice(at - replaced, replaced, timeMs);
+    versions.rows.splice(at - replaced, replaced, row);
+    versions.lengths.splice(at - replaced, replaced, length);
+    this.#prune(versions, orderTimeMs - this.#graceMs);
+    entities.resized(versions, this.#kind.contentBytes(versions) - before);
+    if (versions.times.length === 0) entities.delete(versions);
+    else entities.changed(versions);
   }
 
-  /** Keeps the newest version at or before `oldestMs`, and all after it. */
-  #prune(versions: Version[], oldestMs: number): Version[] {
-    let first = 0;
-    while (first + 1 < versions.length && (versions[first + 1] as Version).timeMs <= oldestMs) first++;
-    return first === 0 ? versions : versions.slice(first);
+  /** Drops what is hidden from `boundaryMs` on: all but the newest version at or before it, and that too if it is a deletion. */
+  #prune(versions: Versions, boundaryMs: number): void {
+    let hidden = -1;
+    while (hidden + 1 < versions.times.length && (versions.times[hidden + 1] as number) <= boundaryMs) hidden++;
+    if (hidden >= 0 && versions.rows[hidden] === null) hidden++;
+    if (hidden <= 0) return;
+    versions.times.splice(0, hidden);
+    versions.rows.splice(0, hidden);
+    versions.lengths.splice(0, hidden);
   }
 
-  /** The newest value at or before `asOfMs`; null where there is none or the key was deleted by then. */
+  /** The row of the newest version at or before `asOfMs`; null where there is none or it was deleted. */
   get(key: StateKey, asOfMs: number): object | null {
-    const row = this.#entities.find(key);
-    if (row === undefined) return null;
-    for (let i = row.versions.length - 1; i >= 0; i--) {
-      const version = row.versions[i] as Version;
-      if (version.timeMs <= asOfMs) return version.value;
+    const versions = this.#entities.find(key);
+    if (versions === undefined) return null;
+    for (let i = versions.times.length - 1; i >= 0; i--) {
+      if ((versions.times[i] as number) <= asOfMs) return versions.rows[i] as object | null;
     }
     return null;
   }

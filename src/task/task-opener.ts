@@ -70,7 +70,7 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
   const dead = new DeadLetters(deadLettersTopic(topology.applicationId), partition, topology.applicationId, outputs, meter);
   const stages = topology.subTopologies.map((sub) => openStage(sub, { around, partition, outputs, dead, stores, record }));
   const sequence = (record?.sequence ?? -1) + 1;
-  return new Task({ topology, partition, partitions: around.partitions, settings, clock, meter, writer, database, outputs, stores, stages, sequence, restoreFrom: record?.restoreFrom ?? 0, tap: around.tap });
+  return new Task({ topology, partition, partitions: around.partitions, settings, clock, meter, log, writer, database, outputs, stores, stages, sequence, restoreFrom: record?.restoreFrom ?? 0, tap: around.tap });
 }
 
 interface Restored {

@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Meter } from "../core/meter.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
-import type { Writer } from "../log/log.ts";
+import type { Log, Writer } from "../log/log.ts";
 import type { StateDatabase } from "../state/state-database.ts";
 import { choicesTopic, commitsTopic, type Topology } from "../topology/graph.ts";
 import { type CommitRecord, encodeCommit, type InputPosition, type LanePosition, type StagePosition } from "./commit-record.ts";
@@ -18,7 +18,7 @@ import type { TaskStores } from "./task-stores.ts";
 export type TaskStep = "read" | "process" | "score" | "write" | "durable" | "state-batch";
 
 /** Sees where each task is: for tests that kill a process at a step. Costs one call a step of a commit, not of a record. */
-export type TaskTap = (task: string, step: TaskStep, sequence: number) => void;
+export type TaskTap = (task: Task, step: TaskStep, sequence: number) => void;
 
 export interface TaskParts {
   readonly topology: Topology;
@@ -27,6 +27,7 @@ export interface TaskParts {
   readonly settings: TaskSettings;
   readonly clock: Clock;
   readonly meter: Meter;
+  readonly log: Log;
   readonly writer: Writer;
   readonly database: StateDatabase;
   readonly outputs: Outputs;
@@ -69,6 +70,8 @@ export class Task {
   readonly #horizon: RestoreHorizon;
   readonly #metrics: TaskMetrics;
   #restoreFrom: number;
+  /** The record of the last state batch. */
+  #flushed: CommitRecord | null = null;
   #failure: unknown = null;
   #idle: (() => void) | null = null;
 
@@ -86,12 +89,15 @@ export class Task {
     this.#flusher = new StateFlusher(database, {
       intervalMs: settings.flushIntervalMs,
       nowMs: clock.monotonic(),
-      written: () => this.#wake(),
+      written: () => {
+        this.#trim();
+        this.#wake();
+      },
       failed: (error) => {
         this.#failure ??= error;
         this.#wake();
       },
-      writing: (sequence) => parts.tap(this.id, "state-batch", sequence),
+      writing: (sequence) => parts.tap(this, "state-batch", sequence),
     });
   }
 
@@ -124,9 +130,9 @@ export class Task {
     if (this.#inFlight >= settings.commitsInFlightMax) return false;
     const startMs = clock.monotonic();
     if (startMs - this.#lastStartMs < settings.commitIntervalMs && !this.#full) return false;
-    tap(this.id, "read", this.#sequence);
+    tap(this, "read", this.#sequence);
     for (const stage of stages) stage.refresh();
-    tap(this.id, "process", this.#sequence);
+    tap(this, "process", this.#sequence);
     let rows = 0;
     let full = false;
     for (const stage of stages) {
@@ -136,7 +142,7 @@ export class Task {
       if (taken >= settings.commitRecordsMax) full = true;
     }
     this.#full = full;
-    tap(this.id, "score", this.#sequence);
+    tap(this, "score", this.#sequence);
     for (const stage of stages) await stage.flush();
     if (rows === 0 && this.#parts.outputs.empty && !stages.some((stage) => stage.frontierChanged())) {
       this.#flushIfDue(startMs);
@@ -165,7 +171,7 @@ export class Task {
     outputs.writer(commitsTopic(topology.applicationId), partition).append(timeMs, null, commit);
     const sections = outputs.take();
     this.#inFlight++;
-    tap(this.id, "write", sequence);
+    tap(this, "write", sequence);
     writer.append(sections).then(
       () => this.#durable(sequence, startMs),
       (error: unknown) => this.#fail(error),
@@ -175,7 +181,7 @@ export class Task {
   #durable(sequence: number, startMs: number): void {
     this.#inFlight--;
     this.#durableSequence = Math.max(this.#durableSequence, sequence);
-    this.#parts.tap(this.id, "durable", sequence);
+    this.#parts.tap(this, "durable", sequence);
     this.#metrics.durable((this.#parts.clock.monotonic() - startMs) / 1000);
     this.#flusher.durable(this.#durableSequence);
     this.#wake();
@@ -229,8 +235,20 @@ export class Task {
 
   #beginFlush(nowMs: number): void {
     const sequence = this.#sequence - 1;
-    this.#flusher.begin(nowMs, sequence, Buffer.from(JSON.stringify(this.record(sequence))));
+    const record = this.record(sequence);
+    this.#flushed = record;
+    this.#flusher.begin(nowMs, sequence, Buffer.from(JSON.stringify(record)));
     this.#flusher.durable(this.#durableSequence);
+  }
+
+  /** Tells the log what neither a restart nor a restore from nothing will read again. Advice: a failure costs space. */
+  #trim(): void {
+    const { log, topology, partition } = this.#parts;
+    if (this.#flushed === null) return;
+    const { restoreFrom, lanes } = this.#flushed;
+    const ignore = (): void => {};
+    log.trimTo(commitsTopic(topology.applicationId), partition, BigInt(restoreFrom)).catch(ignore);
+    for (const [topic, { offset }] of Object.entries(lanes)) log.trimTo(topic, partition, BigInt(offset)).catch(ignore);
   }
 
   /** Until a commit became durable or a state batch was written. */

@@ -1,6 +1,6 @@
 import type { ColumnType } from "../codec/column.ts";
 import { KappaError } from "../core/errors.ts";
-import type { FeaturesNode, GraphNode } from "./graph.ts";
+import type { FeaturesNode, GraphNode, JoinNode } from "./graph.ts";
 import { checkMeetingPlaces, type Fail, originOf } from "./meeting-places.ts";
 import { allParents } from "./sub-topology.ts";
 
@@ -126,55 +126,73 @@ function checkPlace(node: GraphNode, nodes: readonly GraphNode[], fail: Fail): v
     if (nodes[id] === undefined) fail(node, "it reads a stream of another topology");
   }
   if (node.kind === "features") checkMarks(node, nodes, fail);
-  if (node.kind === "join") {
-    const table = nodes[node.table] as GraphNode;
-    if (table.kind !== "table") return fail(node, `"${table.name}" is not a table`);
-    compareKeys(node, `"${node.key}"`, typeOf(node, node.key, nodes), `the key of "${table.name}"`, columnType(table, table.key), fail);
-    const own = originOf(node.parents[0] as number, nodes);
-    if (!table.global) {
-      const key = own.kind === "source" || own.kind === "repartition" ? own.key : null;
-      if (key !== node.key) {
-        fail(
-          node,
-          `joins by "${node.key}" a stream that is partitioned by "${key}"; repartition it by "${node.key}" or use globalTable`,
-        );
-      }
-    }
+  if (node.kind === "join") checkJoin(node, nodes, fail);
+}
+
+function checkJoin(node: JoinNode, nodes: readonly GraphNode[], fail: Fail): void {
+  const table = nodes[node.table] as GraphNode;
+  if (table.kind !== "table") {
+    fail(node, `"${table.name}" is not a table`);
+    return;
   }
+  const key = { name: `"${node.key}"`, type: typeInto(node, node.key, nodes) };
+  requireOneType(node, key, { name: `the key of "${table.name}"`, type: columnType(table, table.key) }, fail);
+  if (table.global) return;
+  const own = originOf(node.parents[0] as number, nodes);
+  const partitionedBy = own.kind === "source" || own.kind === "repartition" ? own.key : null;
+  if (partitionedBy === node.key) return;
+  const message = `joins by "${node.key}" a stream that is partitioned by "${partitionedBy}"`;
+  fail(node, `${message}; repartition it by "${node.key}" or use globalTable`);
 }
 
 /** Marks reach the events they name: over the same key space, by keys and ids of the same type. */
 function checkMarks(node: FeaturesNode, nodes: readonly GraphNode[], fail: Fail): void {
-  const parent = node.parents[0] as number;
-  const own = originOf(parent, nodes);
-  for (const { mark, parent: from, key, idColumn, timeColumn } of node.marks) {
-    const origin = originOf(from, nodes);
-    const together =
-      origin.kind === "repartition" && own.kind === "repartition" ? origin.keySpace === own.keySpace : origin.kind === own.kind;
+  const own = originOf(node.parents[0] as number, nodes);
+  for (const { mark, parent, key, idColumn, timeColumn } of node.marks) {
+    const origin = originOf(parent, nodes);
+    const bothSent = origin.kind === "repartition" && own.kind === "repartition";
+    const together = bothSent ? origin.keySpace === own.keySpace : origin.kind === own.kind;
     if (!together) {
-      fail(node, `mark "${mark}" comes from "${origin.name}", its events from "${own.name}"; repartition both under one key space`);
+      const message = `mark "${mark}" comes from "${origin.name}", its events from "${own.name}"`;
+      fail(node, `${message}; repartition both under one key space`);
     }
-    const source = nodes[from] as GraphNode;
+    const source = nodes[parent] as GraphNode;
     for (const name of [key, idColumn, timeColumn]) {
-      if (columnType(source, name) === undefined) fail(node, `mark "${mark}" reads column "${name}", which "${source.name}" does not give`);
+      if (columnType(source, name) !== undefined) continue;
+      fail(node, `mark "${mark}" reads column "${name}", which "${source.name}" does not give`);
     }
-    compareKeys(node, `"${node.key}"`, typeOf(node, node.key, nodes), `"${key}" of mark "${mark}"`, columnType(source, key), fail);
-    if (node.idColumn === null) continue;
-    const idType = typeOf(node, node.idColumn, nodes);
-    compareKeys(node, `"${node.idColumn}"`, idType, `"${idColumn}" of mark "${mark}"`, columnType(source, idColumn), fail);
+    for (const [name, ofMark] of [
+      [node.key, key],
+      [node.idColumn, idColumn],
+    ] as const) {
+      if (name === null) continue;
+      const ofEvent = { name: `"${name}"`, type: typeInto(node, name, nodes) };
+      requireOneType(node, ofEvent, { name: `"${ofMark}" of mark "${mark}"`, type: columnType(source, ofMark) }, fail);
+    }
   }
 }
 
-/** A number never equals a text that looks like it. */
-function compareKeys(node: GraphNode, a: string, typeA: ColumnType | undefined, b: string, typeB: ColumnType | undefined, fail: Fail): void {
-  if (typeA === undefined || typeB === undefined || (typeA === "text") === (typeB === "text")) return;
-  fail(node, `${a} is ${typeA}, ${b} is ${typeB}, so they never are equal; bring one into the other's type with extend`);
+interface TypedName {
+  readonly name: string;
+  /** Undefined where the column is missing, which other checks tell. */
+  readonly type: ColumnType | undefined;
 }
 
-const columnType = (node: GraphNode, name: string): ColumnType | undefined => node.columns.find((column) => column.name === name)?.type;
+/** A number never equals a text that looks like it. */
+function requireOneType(node: GraphNode, a: TypedName, b: TypedName, fail: Fail): void {
+  if (a.type === undefined || b.type === undefined || (a.type === "text") === (b.type === "text")) return;
+  fail(
+    node,
+    `${a.name} is ${a.type}, ${b.name} is ${b.type}, so they are never equal; bring one to the other's type with extend`,
+  );
+}
+
+function columnType(node: GraphNode, name: string): ColumnType | undefined {
+  return node.columns.find((column) => column.name === name)?.type;
+}
 
 /** Type of a column of the values that a node is given. */
-function typeOf(node: GraphNode, name: string, nodes: readonly GraphNode[]): ColumnType | undefined {
+function typeInto(node: GraphNode, name: string, nodes: readonly GraphNode[]): ColumnType | undefined {
   const parent = nodes[node.parents[0] as number];
   return parent === undefined ? undefined : columnType(parent, name);
 }

@@ -46,6 +46,37 @@ export function eventsIn(window: EventWindow, read: readonly HeldEvent[], asOfMs
   }
 }
 
+/**
+ * The events of a window for an event past its grace, which is not inserted. What counts for it is what every run still
+ * holds: in sliding windows the events after (the begin of the grace - the longest reach of the store), in count windows
+ * the last ones before the begin of the grace.
+ *
+ * @param windows all of the store
+ * @returns null where nothing is promised: an unbounded window no longer knows what it was so long ago
+ */
+export function eventsForLate(window: EventWindow, windows: readonly EventWindow[], read: readonly HeldEvent[], asker: HeldEvent, graceFromMs: number): HeldEvent[] | null {
+  const reach = Math.max(0, ...windows.map((each) => (each.kind === "sliding" ? each.delayMs + each.sizeMs + (each.closed === "both" ? 1 : 0) : 0)));
+  const floorMs = graceFromMs - reach;
+  const unbounded = windows.some(({ kind }) => kind === "unbounded");
+  if (unbounded && asker.timeMs <= floorMs) return null;
+  switch (window.kind) {
+    case "unbounded":
+      return eventsIn(window, read, asker.timeMs, asker);
+    case "sliding": {
+      const events = eventsIn(window, read, asker.timeMs, asker);
+      const held = events.filter((event) => event === asker || event.timeMs > floorMs);
+      return unbounded && held.length < events.length ? null : held;
+    }
+    case "count": {
+      const others = read.filter((event) => event !== asker);
+      const last = eventsIn({ ...window, excludeCurrent: false }, others, graceFromMs, null);
+      return eventsIn(window, [...last, asker], asker.timeMs, asker);
+    }
+    default:
+      return window satisfies never;
+  }
+}
+
 /** The value of an aggregate over events, oldest first. */
 export function aggregateOf(aggregate: Aggregate, events: readonly HeldEvent[], markNames: readonly string[]): unknown {
   const { kind } = aggregate;

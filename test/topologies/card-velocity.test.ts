@@ -12,12 +12,13 @@ function payment(id: string, card: string, minute: number, amount: number): Card
 
 /** One line a payment: id, count and sum in 1 h, count and sum in 24 h. */
 async function velocityOf(payments: readonly CardPayment[]): Promise<string[]> {
-  await using driver = await TopologyTestDriver.open(cardVelocity);
+  const driver = await TopologyTestDriver.open(cardVelocity);
   const input = driver.input("payments");
   for (const each of payments) await input.pipe(each);
   await driver.settle();
-  const lines = driver.output("payment-velocity", cardVelocitySchema).values();
-  return lines.map((v) => `${v.payment_id}: ${v.count_1h} ${v.sum_1h} ${v.count_24h} ${v.sum_24h}`);
+  const velocity = driver.output("payment-velocity", cardVelocitySchema).values();
+  await driver.close();
+  return velocity.map((v) => `${v.payment_id}: ${v.count_1h} ${v.sum_1h} ${v.count_24h} ${v.sum_24h}`);
 }
 
 // minute    0        30        60

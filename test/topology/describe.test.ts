@@ -123,20 +123,31 @@ test("mermaid draws sub-topologies as boxes, with topics between them and stores
 });
 
 test("mermaid: a store stands where it is kept, and whoever joins it is tied to it", () => {
-  const lines = describeTopology(withTables(), "mermaid").split("\n").map((line) => line.trim());
+  const lines = describeTopology(withTables(), "mermaid")
+    .split("\n")
+    .map((line) => line.trim());
   const at = (text: string) => lines.findIndex((line) => line.includes(text));
   assert.ok(at('subgraph sub1 ["Global table 1"]') < at('[("watched")]'));
   const idOf = (text: string) => /^[nst]\d+/.exec(lines[at(text)] ?? "")?.[0];
   assert.ok(lines.includes(`${idOf('["watch"]')} --- ${idOf('[("watched")]')}`));
   assert.equal(lines.filter((line) => line.includes('("watched")')).length, 1);
-  assert.equal(lines.filter((line) => line.startsWith("subgraph")).length, lines.filter((line) => line === "end").length);
+  assert.equal(
+    lines.filter((line) => line.startsWith("subgraph")).length,
+    lines.filter((line) => line === "end").length,
+  );
 });
 
 test("json is the description, with the fields of what leaves each node", () => {
   const description = JSON.parse(describeTopology(twoStages(), "json")) as TopologyDescription;
   assert.equal(description.version, 1);
   assert.equal(description.applicationId, "fraud");
-  assert.deepEqual(description.subTopologies.map(({ id, global, nodes }) => [id, global, nodes.length]), [[0, false, 5], [1, false, 4]]);
+  assert.deepEqual(
+    description.subTopologies.map(({ id, global, nodes }) => [id, global, nodes.length]),
+    [
+      [0, false, 5],
+      [1, false, 4],
+    ],
+  );
   const { columns, ...history } = description.subTopologies[1]?.nodes[2] ?? assert.fail("no such node");
   assert.deepEqual(history, {
     name: "shop-history-features",
@@ -155,18 +166,28 @@ test("json is the description, with the fields of what leaves each node", () => 
 
 test("no two of nodes, topics and stores share a name, whatever they are called", () => {
   const builder = new TopologyBuilder("names");
-  const payments = paymentsOf(builder).filter("payments-source", () => true).dedup("once", { id: "payment_id", ttlMs: hours(1) });
-  payments.extend("out", { score: "number?" }, () => ({ score: null })).to("once-dedup", { schema: paymentSchema, key: "card_id" });
-  payments.score("out-sink", { model: bareModel("m.onnx", ["amount"]), into: "score" }).to("out", { schema: paymentSchema, key: "card_id" });
+  const payments = paymentsOf(builder)
+    .filter("payments-source", () => true)
+    .dedup("once", { id: "payment_id", ttlMs: hours(1) });
+  payments
+    .extend("out", { score: "number?" }, () => ({ score: null }))
+    .to("once-dedup", { schema: paymentSchema, key: "card_id" });
+  payments
+    .score("out-sink", { model: bareModel("m.onnx", ["amount"]), into: "score" })
+    .to("out", { schema: paymentSchema, key: "card_id" });
   payments.to("out", { schema: paymentSchema, key: "card_id" });
   const { subTopologies } = JSON.parse(describeTopology(builder.build(), "json")) as TopologyDescription;
   const nodes = subTopologies.flatMap((sub) => sub.nodes);
   const names = nodes.map(({ name }) => name);
   assert.equal(new Set(names).size, names.length, names.join(" "));
   const others = nodes.flatMap(({ topic, stores }) => [...(topic === null ? [] : [topic]), ...stores]);
-  assert.deepEqual(others.filter((other) => names.includes(other)), []);
+  assert.deepEqual(
+    others.filter((other) => names.includes(other)),
+    [],
+  );
   for (const { name, next } of nodes) {
-    for (const to of next) assert.ok(nodes.find((node) => node.name === to)?.previous.includes(name), `${name} -> ${to}`);
+    for (const to of next)
+      assert.ok(nodes.find((node) => node.name === to)?.previous.includes(name), `${name} -> ${to}`);
   }
 });
 

@@ -19,23 +19,39 @@ function refusal(declare: (payments: Payments, builder: TopologyBuilder) => void
 }
 
 /** Not scored, with the columns that a scored one has. */
-const unscored = (payments: Payments, name: string) => payments.extend(name, { score: "number?" }, () => ({ score: null }));
+const unscored = (payments: Payments, name: string) =>
+  payments.extend(name, { score: "number?" }, () => ({ score: null }));
 
 const scored = (payments: Payments, name: string) =>
   unscored(payments, `${name}-score`).score(name, { model: bareModel("m.onnx", ["amount"]), into: "score" });
 
 test("a merge of scored and unscored rows would order them by commits: refused, naming both", () => {
   const message = refusal((payments) => {
-    const large = scored(payments.filter("large", ({ amount }) => amount > 100), "model");
-    unscored(payments.filter("small", ({ amount }) => amount <= 100), "pass").merge("all", large);
+    const large = scored(
+      payments.filter("large", ({ amount }) => amount > 100),
+      "model",
+    );
+    unscored(
+      payments.filter("small", ({ amount }) => amount <= 100),
+      "pass",
+    ).merge("all", large);
   });
-  assert.match(message ?? "", /^merge "all" in "app": "pass" has passed no model, "model" has passed "model"; .*score after the merge, or on neither side$/);
+  assert.match(
+    message ?? "",
+    /^merge "all" in "app": "pass" has passed no model, "model" has passed "model"; .*score after the merge, or on neither side$/,
+  );
 });
 
 test("a merge of rows that passed different models is refused", () => {
   const message = refusal((payments) => {
-    const large = scored(payments.filter("large", ({ amount }) => amount > 100), "model-a");
-    scored(payments.filter("small", ({ amount }) => amount <= 100), "model-b").merge("all", large);
+    const large = scored(
+      payments.filter("large", ({ amount }) => amount > 100),
+      "model-a",
+    );
+    scored(
+      payments.filter("small", ({ amount }) => amount <= 100),
+      "model-b",
+    ).merge("all", large);
   });
   assert.match(message ?? "", /"model-b" has passed "model-b", "model-a" has passed "model-a"/);
 });
@@ -60,9 +76,14 @@ test("a model behind a merge scores both sides", () => {
 test("marks and the events they judge pass the same models", () => {
   const message = refusal((payments, builder) => {
     const marks = { fraud: labelsOf(builder).marking({ id: "payment_id", time: "payment_ts" }) };
-    scored(payments, "model").features("history", { graceMs: 0, id: "payment_id", marks }, (over) => ({ risk: over.unbounded().ratio("fraud") }));
+    scored(payments, "model").features("history", { graceMs: 0, id: "payment_id", marks }, (over) => ({
+      risk: over.unbounded().ratio("fraud"),
+    }));
   });
-  assert.match(message ?? "", /^features "history".*"model" has passed "model", "labels" has passed no model; .*score after the features/);
+  assert.match(
+    message ?? "",
+    /^features "history".*"model" has passed "model", "labels" has passed no model; .*score after the features/,
+  );
 });
 
 test("a table's changes do not wait for a model, so a join comes before it; a global table has no order to lose", () => {
@@ -71,7 +92,12 @@ test("a table's changes do not wait for a model, so a join comes before it; a gl
       const options = { schema: shopSchema, key: "shop_id", time: "ts" } as const;
       const shops = global ? builder.globalTable("shops", options) : builder.table("shops", options);
       const byShop = payments.repartition("by-shop", { key: "shop_id" });
-      scored(byShop, "model").join("with-shop", shops, { key: "shop_id", columns: { risk: "number" } }, (_, { risk }) => ({ risk }));
+      scored(byShop, "model").join(
+        "with-shop",
+        shops,
+        { key: "shop_id", columns: { risk: "number" } },
+        (_, { risk }) => ({ risk }),
+      );
     });
   assert.match(joined(false) ?? "", /^join "with-shop".*score after the join, or on neither side$/);
   assert.equal(joined(true), null);
@@ -82,7 +108,10 @@ test("what one sub-topology sends to a key space has one order, so all of it pas
     scored(payments, "model").repartition("by-shop", { key: "shop_id" });
     labelsOf(builder).repartition("by-shop", { key: "shop_id" });
   });
-  assert.match(message ?? "", /^repartition "by-shop-1".*"model" has passed "model", "labels" has passed no model; .*score after the repartition/);
+  assert.match(
+    message ?? "",
+    /^repartition "by-shop-1".*"model" has passed "model", "labels" has passed no model; .*score after the repartition/,
+  );
 });
 
 test("behind a repartition scored rows are rows as any other", () => {
@@ -102,7 +131,10 @@ test("time closes windows while scored rows wait: a window behind a model needs 
         .windowedBy("card_id", { kind: "tumbling", sizeMs: hours(1), graceMs: 0 })
         .aggregate("hourly", (events) => ({ n: events.count() }));
     });
-  assert.match(windowed(false) ?? "", /^window "hourly".* wait for "model" until a commit ends.*repartition before it, or score behind it$/);
+  assert.match(
+    windowed(false) ?? "",
+    /^window "hourly".* wait for "model" until a commit ends.*repartition before it, or score behind it$/,
+  );
   assert.equal(windowed(true), null);
 });
 
@@ -111,7 +143,10 @@ test("merged streams are partitioned alike", () => {
     const others = builder.stream("others", { schema: paymentSchema, key: "shop_id", time: "ts" });
     payments.merge("all", others);
   });
-  assert.match(message ?? "", /^merge "all".*"payments" is partitioned by "card_id", "others" by "shop_id"; repartition one as the other$/);
+  assert.match(
+    message ?? "",
+    /^merge "all".*"payments" is partitioned by "card_id", "others" by "shop_id"; repartition one as the other$/,
+  );
 });
 
 test("merged streams give each field one type, a whole number not being any number", () => {
@@ -127,19 +162,28 @@ test("a sub-topology reads one key space", () => {
     const one = payments.repartition("by-shop", { key: "shop_id" });
     one.merge("all", paymentsOf(builder, "more").repartition("of-shop", { key: "shop_id" }));
   });
-  assert.match(message ?? "", /^merge "all".* over key space "of-shop" and meet rows of "by-shop"; repartition both under one name$/);
+  assert.match(
+    message ?? "",
+    /^merge "all".* over key space "of-shop" and meet rows of "by-shop"; repartition both under one name$/,
+  );
 });
 
 test("a key space that feeds itself would wait for itself", () => {
   const direct = refusal((payments) => {
     const byShop = payments.repartition("by-shop", { key: "shop_id" });
-    byShop.filter("large", () => true).repartition("by-shop", { key: "shop_id" }).merge("all", byShop);
+    byShop
+      .filter("large", () => true)
+      .repartition("by-shop", { key: "shop_id" })
+      .merge("all", byShop);
   });
   assert.match(direct ?? "", /^repartition "by-shop-1".* key space "by-shop" is read by what feeds it/);
   const roundabout = refusal((payments) => {
     const byShop = payments.repartition("by-shop", { key: "shop_id" });
     const byId = byShop.filter("large", () => true).repartition("by-id", { key: "payment_id" });
-    byId.filter("back", () => true).repartition("by-shop", { key: "shop_id" }).merge("all", byShop);
+    byId
+      .filter("back", () => true)
+      .repartition("by-shop", { key: "shop_id" })
+      .merge("all", byShop);
   });
   assert.match(roundabout ?? "", /each would wait for the other; give it a name of its own/);
 });

@@ -85,7 +85,11 @@ export function twoStages(): Topology {
     .repartition("by-shop", { key: "shop_id" })
     .features(
       "shop-history",
-      { graceMs: hours(1), id: "payment_id", marks: { fraud: labels.marking({ id: "payment_id", time: "payment_ts" }) } },
+      {
+        graceMs: hours(1),
+        id: "payment_id",
+        marks: { fraud: labels.marking({ id: "payment_id", time: "payment_ts" }) },
+      },
       (over) => ({ shop_risk_1h: over.sliding(hours(1)).ratio("fraud") }),
     )
     .to("scored-payments", { schema: paymentSchema, key: "payment_id" });
@@ -94,6 +98,7 @@ export function twoStages(): Topology {
 
 export function nodeNamed(topology: Topology, name: string): GraphNode {
   const node = topology.nodes.find((candidate) => candidate.name === name);
-  if (node === undefined) throw new Error(`no node ${name} among ${topology.nodes.map((each) => each.name).join(", ")}`);
+  if (node === undefined)
+    throw new Error(`no node ${name} among ${topology.nodes.map((each) => each.name).join(", ")}`);
   return node;
 }

@@ -19,7 +19,10 @@ test("a repartition ends a sub-topology; labels and events that share a key spac
 
 test("ports of a key space are numbered in the order of declaration", () => {
   const ports = twoStages().nodes.flatMap((node) => (node.kind === "repartition" ? [[node.name, node.port]] : []));
-  assert.deepEqual(ports, [["by-shop", 0], ["by-shop-1", 1]]);
+  assert.deepEqual(ports, [
+    ["by-shop", 0],
+    ["by-shop-1", 1],
+  ]);
 });
 
 test("each repartition begins another stage", () => {
@@ -42,7 +45,10 @@ test("arms that fork and meet again without a topic in between are one sub-topol
   const builder = new TopologyBuilder("diamond");
   const payments = paymentsOf(builder);
   const large = payments.filter("large", ({ amount }) => amount > 100);
-  payments.filter("small", ({ amount }) => amount <= 100).merge("all", large).to("out", { schema: paymentSchema, key: "card_id" });
+  payments
+    .filter("small", ({ amount }) => amount <= 100)
+    .merge("all", large)
+    .to("out", { schema: paymentSchema, key: "card_id" });
   assert.deepEqual(split(builder.build()), [[null, "payments", "large", "small", "all", "out"]]);
 });
 
@@ -50,7 +56,10 @@ test("streams that never meet are sub-topologies of their own", () => {
   const builder = new TopologyBuilder("two");
   paymentsOf(builder, "eu").to("eu-out", { schema: paymentSchema, key: "card_id" });
   paymentsOf(builder, "us").to("us-out", { schema: paymentSchema, key: "card_id" });
-  assert.deepEqual(split(builder.build()), [[null, "eu", "eu-out"], [null, "us", "us-out"]]);
+  assert.deepEqual(split(builder.build()), [
+    [null, "eu", "eu-out"],
+    [null, "us", "us-out"],
+  ]);
 });
 
 test("streams that meet in a key space only leave one sub-topology, so that they leave it in one order", () => {
@@ -58,14 +67,22 @@ test("streams that meet in a key space only leave one sub-topology, so that they
   const eu = paymentsOf(builder, "eu").repartition("by-shop", { key: "shop_id" });
   const us = paymentsOf(builder, "us").repartition("by-shop", { key: "shop_id" });
   eu.merge("all", us).to("out", { schema: paymentSchema, key: "card_id" });
-  assert.deepEqual(split(builder.build()), [[null, "eu", "by-shop", "us", "by-shop-1"], ["by-shop", "all", "out"]]);
+  assert.deepEqual(split(builder.build()), [
+    [null, "eu", "by-shop", "us", "by-shop-1"],
+    ["by-shop", "all", "out"],
+  ]);
 });
 
 test("feeders of one key space at different depths stay apart: one waits for the other", () => {
   const builder = new TopologyBuilder("depths");
-  const deep = paymentsOf(builder).repartition("by-id", { key: "payment_id" }).filter("online", ({ online }) => online);
+  const deep = paymentsOf(builder)
+    .repartition("by-id", { key: "payment_id" })
+    .filter("online", ({ online }) => online);
   const near = paymentsOf(builder, "others").repartition("by-shop", { key: "shop_id" });
-  deep.repartition("by-shop", { key: "shop_id" }).merge("all", near).to("out", { schema: paymentSchema, key: "card_id" });
+  deep
+    .repartition("by-shop", { key: "shop_id" })
+    .merge("all", near)
+    .to("out", { schema: paymentSchema, key: "card_id" });
   assert.deepEqual(split(builder.build()), [
     [null, "payments", "by-id"],
     ["by-id", "online", "by-shop-1"],
@@ -89,7 +106,10 @@ test("a table belongs to the streams that join it; a global one to none", () => 
     ["by-shop", "shops", "with-shop", "out"],
     [null, "payments", "watch", "by-shop"],
   ]);
-  assert.deepEqual(topology.subTopologies.map(({ inputs }) => inputs.map(({ topic }) => topic)), [["shops"], ["payments"]]);
+  assert.deepEqual(
+    topology.subTopologies.map(({ inputs }) => inputs.map(({ topic }) => topic)),
+    [["shops"], ["payments"]],
+  );
 });
 
 /** A chain of filters and repartitions for each number: its length. */
@@ -109,7 +129,10 @@ test("every node but a global table is in exactly one sub-topology, and only rep
       });
       const { nodes, subTopologies } = builder.build();
       const home = new Map(subTopologies.flatMap((sub) => sub.nodes.map((node) => [node.id, sub.index] as const)));
-      assert.equal(subTopologies.reduce((sum, sub) => sum + sub.nodes.length, 0), nodes.length);
+      assert.equal(
+        subTopologies.reduce((sum, sub) => sum + sub.nodes.length, 0),
+        nodes.length,
+      );
       assert.equal(home.size, nodes.length);
       for (const node of nodes) {
         for (const parent of allParents(node)) {

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { bareModel, type Feature, hours, KappaError, type Reason, type Stream, TopologyBuilder, type WindowBounds } from "../../src/index.ts";
 import { recordSchema } from "../../src/codec/record-schema.ts";
+import {
+  bareModel,
+  type Feature,
+  hours,
+  KappaError,
+  type Reason,
+  type Stream,
+  TopologyBuilder,
+  type WindowBounds,
+} from "../../src/index.ts";
 import { labelsOf, type Payment, paymentSchema, paymentsOf, shopSchema } from "./payments.ts";
 
 // What must not compile stands under `@ts-expect-error`: `npm run types` fails when it does compile. Where the mistake
@@ -109,17 +118,29 @@ test("a mark that was not declared does not compile", () => {
 
 test("a sink whose schema wants what the stream lacks, or has it as another type, does not compile", () => {
   const message = refused((builder) => {
-    const amounts = paymentsOf(builder).mapValues("amounts", { payment_id: "text", amount: "integer" }, (payment) => payment);
+    const amounts = paymentsOf(builder).mapValues(
+      "amounts",
+      { payment_id: "text", amount: "integer" },
+      (payment) => payment,
+    );
     // @ts-expect-error: card_id, shop_id, ... are gone
     amounts.to("out", { schema: paymentSchema, key: "payment_id" });
   });
   assert.match(String(message), /its schema wants "ts", which "amounts" does not give/);
 
   const builder = new TopologyBuilder("types");
-  const texts = recordSchema<{ amount: string }>({ type: "record", name: "T", fields: [{ name: "amount", type: "string" }] });
+  const texts = recordSchema<{ amount: string }>({
+    type: "record",
+    name: "T",
+    fields: [{ name: "amount", type: "string" }],
+  });
   // @ts-expect-error: a number there, text here
   paymentsOf(builder).to("texts", { schema: texts, key: "payment_id" });
-  const certain = recordSchema<{ country: string }>({ type: "record", name: "C", fields: [{ name: "country", type: "string" }] });
+  const certain = recordSchema<{ country: string }>({
+    type: "record",
+    name: "C",
+    fields: [{ name: "country", type: "string" }],
+  });
   // @ts-expect-error: may be null there, never here
   paymentsOf(builder).to("certain", { schema: certain, key: "payment_id" });
   // @ts-expect-error: a key may not be null
@@ -154,9 +175,13 @@ test("streams of different values do not merge, and a table is joined by a field
   paymentsOf(builder).merge("all", labelsOf(builder));
   const shops = builder.table("shops", { schema: shopSchema, key: "shop_id" });
   // @ts-expect-error: the field is called shop_id
-  paymentsOf(builder).join("with-shop", shops, { key: "shop", columns: { risk: "number" } }, (_, { risk }) => ({ risk }));
+  paymentsOf(builder).join("with-shop", shops, { key: "shop", columns: { risk: "number" } }, (_, { risk }) => ({
+    risk,
+  }));
   // @ts-expect-error: without a version the row is null
-  paymentsOf(builder).leftJoin("maybe", shops, { key: "shop_id", columns: { risk: "number" } }, (_, { risk }) => ({ risk }));
+  paymentsOf(builder).leftJoin("maybe", shops, { key: "shop_id", columns: { risk: "number" } }, (_, { risk }) => ({
+    risk,
+  }));
 });
 
 test("a model is not asked unless a field is null: the field is there", () => {
@@ -184,8 +209,15 @@ test("types flow: extend, score, rules", () => {
     .extend("e", { big: "boolean", note: "text?" }, ({ amount }) => ({ big: amount > 100, note: null }));
   type Extended = { card_id: string; amount: number; big: boolean; note: string | null };
   holds<Same<ValueOf<typeof extended>, Extended>>();
-  const decided = extended.rules("r", { version: "1", rules: [] } as never).score("s", { model, into: "p", reasons: { into: "why", atLeast: 0.5, size: 3 } });
-  type Decided = Extended & { rule: string | null; rule_decision: string | null; p: number | null; why: Reason[] | null };
+  const decided = extended
+    .rules("r", { version: "1", rules: [] } as never)
+    .score("s", { model, into: "p", reasons: { into: "why", atLeast: 0.5, size: 3 } });
+  type Decided = Extended & {
+    rule: string | null;
+    rule_decision: string | null;
+    p: number | null;
+    why: Reason[] | null;
+  };
   holds<Same<ValueOf<typeof decided>, Flat<Decided>>>();
 });
 

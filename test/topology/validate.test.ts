@@ -26,12 +26,18 @@ test("a topology that holds every rule is built", () => {
 
 test("an application id is a folder and a prefix of topics: lowercase, not empty, not hidden", () => {
   for (const id of ["", "Fraud", "-fraud", ".fraud", "fraud/1", "fraud-", "f".repeat(200)]) {
-    assert.match(refusal(() => {}, id), /application id ".*" is not usable; use lowercase letters/);
+    assert.match(
+      refusal(() => {}, id),
+      /application id ".*" is not usable; use lowercase letters/,
+    );
   }
 });
 
 test("a topology reads something", () => {
-  assert.match(refusal(() => {}), /"app" reads nothing; begin with stream/);
+  assert.match(
+    refusal(() => {}),
+    /"app" reads nothing; begin with stream/,
+  );
 });
 
 test("names become stores and topics, so each is given once", () => {
@@ -78,14 +84,20 @@ test("a key that a map dropped is missed by what needs it", () => {
 
 test("an aggregate over a column that is not there is refused where it is declared", () => {
   const message = refusal((builder) =>
-    paymentsOf(builder).features("history", { graceMs: hours(1) }, (over) => ({ sum: over.sliding(hours(1)).sum(unchecked("amont")) })),
+    paymentsOf(builder).features("history", { graceMs: hours(1) }, (over) => ({
+      sum: over.sliding(hours(1)).sum(unchecked("amont")),
+    })),
   );
   assert.match(message, /an aggregate reads "amont", which the value does not have/);
 });
 
 test("a model's columns and its `unless` are there", () => {
   const scored = (columns: string[], unless: string) => (builder: TopologyBuilder) => {
-    paymentsOf(builder).score("score", { model: bareModel("m.onnx", columns), into: "score", unless: unchecked(unless) });
+    paymentsOf(builder).score("score", {
+      model: bareModel("m.onnx", columns),
+      into: "score",
+      unless: unchecked(unless),
+    });
   };
   assert.match(refusal(scored(["amount", "velocity"], "country")), /^score "score".* reads column "velocity"/);
   assert.match(refusal(scored(["amount"], "rule")), /^score "score".* reads column "rule"/);
@@ -103,7 +115,15 @@ test("reasons need a model with medians", () => {
 });
 
 test("a sink's schema wants only what the stream gives; what may be null may be absent", () => {
-  const thin = { payment_id: "text", card_id: "text", ts: "integer", shop_id: "text", rate: "number", online: "boolean", items: "json" } as const;
+  const thin = {
+    payment_id: "text",
+    card_id: "text",
+    ts: "integer",
+    shop_id: "text",
+    rate: "number",
+    online: "boolean",
+    items: "json",
+  } as const;
   const message = refusal((builder) => {
     const thinned = paymentsOf(builder).mapValues("thin", thin, (payment) => payment);
     thinned.to("out", { schema: paymentSchema as never, key: "card_id" });
@@ -119,7 +139,10 @@ test("times are whole milliseconds from their least value on", () => {
   assert.match(refusal(features(-1)), /features "history".* graceMs is -1 ms; give a whole number from 0 on/);
   assert.match(refusal(features(0.5)), /graceMs is 0\.5 ms/);
   assert.match(refusal(features(Number.NaN)), /graceMs is NaN ms/);
-  assert.match(refusal((b) => paymentsOf(b).dedup("once", { id: "payment_id", ttlMs: 0 })), /ttlMs is 0 ms; give a whole number from 1 on/);
+  assert.match(
+    refusal((b) => paymentsOf(b).dedup("once", { id: "payment_id", ttlMs: 0 })),
+    /ttlMs is 0 ms; give a whole number from 1 on/,
+  );
   const table = (b: TopologyBuilder) => {
     paymentsOf(b);
     b.table("shops", { schema: shopSchema, key: "shop_id", graceMs: -5 });
@@ -128,15 +151,25 @@ test("times are whole milliseconds from their least value on", () => {
 });
 
 test("windows have a length; a hop divides it", () => {
-  const windowed = (window: Parameters<ReturnType<typeof paymentsOf>["windowedBy"]>[1], idleMs?: DurationMs) => (b: TopologyBuilder) => {
-    const options = idleMs === undefined ? {} : { idleMs };
-    paymentsOf(b).windowedBy("card_id", window).aggregate("per-card", (events) => ({ n: events.count() }), options);
-  };
+  const windowed =
+    (window: Parameters<ReturnType<typeof paymentsOf>["windowedBy"]>[1], idleMs?: DurationMs) =>
+    (b: TopologyBuilder) => {
+      const options = idleMs === undefined ? {} : { idleMs };
+      paymentsOf(b)
+        .windowedBy("card_id", window)
+        .aggregate("per-card", (events) => ({ n: events.count() }), options);
+    };
   const graceMs = minutes(1);
   assert.match(refusal(windowed({ kind: "tumbling", sizeMs: 0, graceMs })), /window "per-card".* sizeMs is 0 ms/);
   assert.match(refusal(windowed({ kind: "session", gapMs: 0, graceMs })), /gapMs is 0 ms/);
-  assert.match(refusal(windowed({ kind: "hopping", sizeMs: 10, advanceMs: 10, graceMs })), /advanceMs 10 must divide sizeMs 10 and be less/);
-  assert.match(refusal(windowed({ kind: "hopping", sizeMs: 10, advanceMs: 3, graceMs })), /advanceMs 3 must divide sizeMs 10/);
+  assert.match(
+    refusal(windowed({ kind: "hopping", sizeMs: 10, advanceMs: 10, graceMs })),
+    /advanceMs 10 must divide sizeMs 10 and be less/,
+  );
+  assert.match(
+    refusal(windowed({ kind: "hopping", sizeMs: 10, advanceMs: 3, graceMs })),
+    /advanceMs 3 must divide sizeMs 10/,
+  );
   assert.match(refusal(windowed({ kind: "tumbling", sizeMs: 10, graceMs }, 0)), /idleMs is 0 ms/);
 });
 
@@ -172,14 +205,19 @@ test("marks come over the key space of their events", () => {
       .repartition("by-shop", { key: "shop_id" })
       .features("history", { graceMs: 0, id: "payment_id", marks }, (over) => ({ n: over.unbounded().ratio("fraud") }));
   });
-  assert.match(message, /mark "fraud" comes from "labels", its events from "by-shop"; repartition both under one key space/);
+  assert.match(
+    message,
+    /mark "fraud" comes from "labels", its events from "by-shop"; repartition both under one key space/,
+  );
 });
 
 test("a table is joined by its key, unless every task has it whole", () => {
   const joined = (global: boolean) => (b: TopologyBuilder) => {
     const options = { schema: shopSchema, key: "shop_id", time: "ts" } as const;
     const shops = global ? b.globalTable("shops", options) : b.table("shops", options);
-    paymentsOf(b).join("with-shop", shops, { key: "shop_id", columns: { risk: "number" } }, (_, { risk }) => ({ risk }));
+    paymentsOf(b).join("with-shop", shops, { key: "shop_id", columns: { risk: "number" } }, (_, { risk }) => ({
+      risk,
+    }));
   };
   assert.match(
     refusal(joined(false)),
@@ -195,10 +233,12 @@ test("keys that meet are of one type: text never equals a number", () => {
     const shops = b.globalTable("shops", { schema: shopSchema, key: "shop_id" });
     paymentsOf(b).join("with-shop", shops, { key: "amount", columns: { risk: "number" } }, (_, { risk }) => ({ risk }));
   });
-  assert.match(joined, /^join "with-shop".* "amount" is integer, the key of "shops" is text, so they never are equal/);
+  assert.match(joined, /^join "with-shop".* "amount" is integer, the key of "shops" is text, so they are never equal/);
   const marked = refusal((b) => {
     const marks = { fraud: labelsOf(b).marking({ id: "payment_ts", time: "payment_ts" }) };
-    paymentsOf(b).features("history", { graceMs: 0, id: "payment_id", marks }, (over) => ({ n: over.unbounded().ratio("fraud") }));
+    paymentsOf(b).features("history", { graceMs: 0, id: "payment_id", marks }, (over) => ({
+      n: over.unbounded().ratio("fraud"),
+    }));
   });
   assert.match(marked, /^features "history".* "payment_id" is text, "payment_ts" of mark "fraud" is integer/);
 });
@@ -206,13 +246,17 @@ test("keys that meet are of one type: text never equals a number", () => {
 test("a mark's columns are there", () => {
   const message = refusal((b) => {
     const marks = { fraud: labelsOf(b).marking({ id: "payment_id", time: unchecked("paid_at") }) };
-    paymentsOf(b).features("history", { graceMs: 0, id: "payment_id", marks }, (over) => ({ n: over.unbounded().ratio("fraud") }));
+    paymentsOf(b).features("history", { graceMs: 0, id: "payment_id", marks }, (over) => ({
+      n: over.unbounded().ratio("fraud"),
+    }));
   });
   assert.match(message, /mark "fraud" reads column "paid_at", which "labels" does not give/);
 });
 
 test("a node of another topology is refused", () => {
-  const other = labelsOf(new TopologyBuilder("other")).filter("a", () => true).filter("b", () => true);
+  const other = labelsOf(new TopologyBuilder("other"))
+    .filter("a", () => true)
+    .filter("b", () => true);
   const message = refusal((b) => paymentsOf(b).merge("all", other as unknown as ReturnType<typeof paymentsOf>));
   assert.match(message, /merge "all".* it reads a stream of another topology/);
 });
@@ -220,5 +264,8 @@ test("a node of another topology is refused", () => {
 test("the error names the node as data", () => {
   const builder = new TopologyBuilder("app");
   paymentsOf(builder).filter("over 100", () => true);
-  assert.throws(() => builder.build(), (error: unknown) => error instanceof KappaError && error.context.node === "over 100");
+  assert.throws(
+    () => builder.build(),
+    (error: unknown) => error instanceof KappaError && error.context.node === "over 100",
+  );
 });

@@ -1,0 +1,19 @@
+import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
+import { optionNames, printableConfig } from "./config.ts";
+import { configOptions, type Invocation } from "./invocation.ts";
+import { jsonLine } from "./plain-text.ts";
+
+/** `kappa config` */
+export function configVerb(invocation: Invocation): CommandUnknownOpts {
+  const verb = new Command("config")
+    .description("each option with its value and where it came from; secrets masked")
+    .option("--json", "one JSON object a line")
+    .action(async (options, command) => {
+      const rows = printableConfig(await invocation.loadConfig(command));
+      if (options.json) for (const row of rows) invocation.terminal.print(jsonLine(row));
+      else invocation.terminal.table(["option", "value", "from"], rows.map(({ name, value, source }) => [name, value, source]));
+      invocation.terminal.next("kappa doctor");
+    });
+  for (const option of configOptions(optionNames.filter((name) => name !== "dataDir"))) verb.addOption(option);
+  return verb;
+}

@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { partitionOf } from "../../src/index.ts";
+import { aggregateOf, eventsForLate, eventsIn, type HeldEvent } from "./oracle.ts";
+import { featureName, featuresOfStages, inputEvent, type Run, storeName, type Trace } from "./run.ts";
+import type { Scenario, WantedFeature } from "./scenario.ts";
+
+const markNames = ["fraud"];
+
+/** Stands for a value that nothing is promised of. */
+const unknown = Symbol("unknown");
+
+interface Event extends HeldEvent {
+  readonly marks: Set<string>;
+}
+
+/** What a stage must have made of its rows: features by event, and what it holds at the end. */
+export interface StageExpectation {
+  readonly features: ReadonlyMap<number, readonly unknown[]>;
+  /**
+   * Events that a stage behind the first took when they were older than the grace, though the first had found them in
+   * time: it was passed over a source for them. What is left of their windows is not promised.
+   */
+  readonly stale: ReadonlySet<number>;
+  readonly held: readonly Event[];
+}
+
+/** Larger numbers are absent to features, as null is. */
+const magnitudeLimit = 2 ** 450;
+
+function eventOf(scenario: Scenario, id: number): Event {
+  const wanted = scenario.events[id];
+  assert(wanted !== undefined);
+  const { double } = wanted;
+  const held = double !== null && Math.abs(double) > magnitudeLimit ? null : double;
+  return { id, timeMs: wanted.timeMs, values: { ...inputEvent(id, wanted), double: held }, marks: new Set() };
+}
+
+/** The key a stage's events meet under. */
+function keyIn(scenario: Scenario, stage: number, id: number): string | number {
+  const wanted = scenario.events[id];
+  assert(wanted !== undefined);
+  return stage === 0 ? `k${wanted.key}` : wanted.other;
+}
+
+/** Events that the first stage found late: older than the highest time its task had seen, less the grace. */
+export function lateEvents(scenario: Scenario, trace: Trace): Set<number> {
+  const late = new Set<number>();
+  const highest = new Map<number, number>();
+  for (const { kind, id } of trace) {
+    const wanted = scenario.events[id];
+    assert(wanted !== undefined);
+    const task = partitionOf(keyIn(scenario, 0, id), scenario.partitions);
+    const timeMs = wanted.timeMs + (kind === "label" ? (wanted.labelAfterMs ?? 0) : 0);
+    const orderTimeMs = Math.max(highest.get(task) ?? Number.NEGATIVE_INFINITY, timeMs);
+    highest.set(task, orderTimeMs);
+    if (kind === "event" && wanted.timeMs < orderTimeMs - scenario.graceMs) late.add(id);
+  }
+  return late;
+}
+
+/** Feature by feature, each from all that its key had read before. */
+export function expect(scenario: Scenario, stage: number, trace: Trace, late: ReadonlySet<number>): StageExpectation {
+  const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
+  const held: Event[] = [];
+  const marked = new Set<number>();
+  const features = new Map<number, readonly unknown[]>();
+  const stale = new Set<number>();
+  const highest = new Map<number, number>();
+  const lastStage = stage === scenario.stages - 1;
+  for (const { kind, id } of trace) {
+    const event = eventOf(scenario, id);
+    const key = keyIn(scenario, stage, id);
+    const task = partitionOf(key, scenario.partitions);
+    const shift = kind === "label" ? (scenario.events[id]?.labelAfterMs ?? 0) : 0;
+    const orderTimeMs = Math.max(highest.get(task) ?? Number.NEGATIVE_INFINITY, event.timeMs + shift);
+    highest.set(task, orderTimeMs);
+    if (kind === "label") {
+      if (!lastStage) continue;
+      marked.add(id);
+      held.find((each) => each.id === id)?.marks.add("fraud");
+      continue;
+    }
+    if (late.has(id) && scenario.late !== "include") continue;
+    if (lastStage && marked.has(id) && !late.has(id)) event.marks.add("fraud");
+    const read = [...held.filter((each) => keyIn(scenario, stage, each.id) === key), event];
+    const graceFromMs = orderTimeMs - scenario.graceMs;
+    if (event.timeMs < graceFromMs && !late.has(id)) stale.add(id);
+    const windows = wanted.map(({ window }) => window);
+    features.set(
+      id,
+      wanted.map(({ window, aggregate }) => {
+        const events = late.has(id) ? eventsForLate(window, windows, read, event, graceFromMs) : eventsIn(window, read, event.timeMs, event);
+        return events === null ? unknown : aggregateOf(aggregate, events, markNames);
+      }),
+    );
+    if (!late.has(id)) held.push(event);
+  }
+  return { features, stale, held };
+}
+
+/** Features of every event as if all events that were in time had come in order of event time. */
+export function expectSorted(scenario: Scenario, stage: number, held: readonly Event[], id: number): readonly unknown[] {
+  const key = keyIn(scenario, stage, id);
+  const sorted = held.filter((each) => keyIn(scenario, stage, each.id) === key).sort((a, b) => a.timeMs - b.timeMs);
+  const at = sorted.findIndex((each) => each.id === id);
+  const event = sorted[at];
+  assert(event !== undefined);
+  const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
+  const read = sorted.slice(0, at + 1);
+  return wanted.map(({ window, aggregate }) => aggregateOf(aggregate, eventsIn(window, read, event.timeMs, event), markNames));
+}
+
+/** Equal as values: -0 and 0 are one number here; that runs agree on the sign is for the hash of outputs to say. */
+export function same(actual: unknown, expected: unknown): boolean {
+  if (Array.isArray(actual) && Array.isArray(expected)) {
+    return actual.length === expected.length && actual.every((each, i) => same(each, expected[i]));
+  }
+  return actual === expected;
+}
+
+/** A variance is rounded twice after its exact numerator, and squares below the smallest double are lost. */
+function near(actual: unknown, expected: unknown): boolean {
+  if (typeof actual !== "number" || typeof expected !== "number") return actual === expected;
+  if (actual === expected) return true;
+  return Math.abs(actual - expected) <= Math.max(2 ** -52 * Math.abs(expected), 2 ** -1000);
+}
+
+const show = (value: unknown): string => JSON.stringify(value) ?? String(value);
+
+export function checkFeature(place: string, feature: WantedFeature, actual: unknown, expected: unknown): void {
+  const { window, aggregate } = feature;
+  const rounded = aggregate.kind === "variance" || aggregate.kind === "sd";
+  if (expected === unknown || (rounded ? near(actual, expected) : same(actual, expected))) return;
+  assert.fail(`${place}: ${show(aggregate)} over ${show(window)} is ${show(actual)}, the oracle says ${show(expected)}`);
+}
+
+/** Every output of a run against the oracle, in the order that the stages really took. @returns what is held, by stage */
+export function checkOutputs(scenario: Scenario, { outputs, traces }: Run): readonly StageExpectation[] {
+  const late = lateEvents(scenario, traces[0] as Trace);
+  const stages = traces.map((trace, stage) => expect(scenario, stage, trace, late));
+  const last = stages.at(-1) as StageExpectation;
+  const ids = outputs.map(({ value }) => value?.["id"] as number);
+  assert.deepEqual([...ids].sort((a, b) => a - b), [...last.features.keys()].sort((a, b) => a - b), "one output an event");
+  for (const { value } of outputs) {
+    const id = value?.["id"] as number;
+    stages.forEach(({ features, stale }, stage) => {
+      const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
+      if (stale.has(id)) return;
+      wanted.forEach((feature, i) => {
+        const place = `event ${id} in stage ${stage}`;
+        checkFeature(place, feature, value?.[featureName(stage, i)], features.get(id)?.[i]);
+      });
+    });
+  }
+  return stages;
+}
+
+/** What the stores hold of every key as of `afterMs` past the newest event, and as of the oldest instant within grace. */
+export function checkState(scenario: Scenario, { driver }: Run, stages: readonly StageExpectation[], afterMs: readonly number[]): void {
+  const newest = Math.max(...scenario.events.map((event) => event.timeMs + Math.max(0, scenario.marked ? (event.labelAfterMs ?? 0) : 0)));
+  stages.forEach(({ held }, stage) => {
+    const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
+    for (const key of new Set(held.map(({ id }) => keyIn(scenario, stage, id)))) {
+      const read = held.filter(({ id }) => keyIn(scenario, stage, id) === key);
+      for (const after of afterMs) {
+        const asOfMs = newest + Math.max(after, -scenario.graceMs);
+        const state = driver.read(storeName(stage), key, asOfMs);
+        wanted.forEach((feature, i) => {
+          const expected = aggregateOf(feature.aggregate, eventsIn(feature.window, read, asOfMs, null), markNames);
+          const place = `state of ${key} in stage ${stage} as of ${asOfMs}`;
+          checkFeature(place, feature, state?.[featureName(stage, i)], expected);
+        });
+      }
+    }
+  });
+}
