@@ -1,11 +1,24 @@
 import { createHash } from "node:crypto";
-import { EmbeddedSchemaRegistry } from "../src/codec/embedded-schema-registry.ts";
-import { AvroSerde } from "../src/codec/avro-serde.ts";
-import type { Serde } from "../src/codec/serde.ts";
-import { valueSubject } from "../src/codec/schema-registry.ts";
-import { KappaError, type Log, partitionOf, RecordBatchReader, RecordBatchWriter, type TransactionSection, type Writer } from "../src/index.ts";
-import { type HandbookLabel, type HandbookTransaction, handbookLabelSchema, handbookTransactionSchema } from "../schemas/records.ts";
 import { join } from "node:path";
+import {
+  type HandbookLabel,
+  type HandbookTransaction,
+  handbookLabelSchema,
+  handbookTransactionSchema,
+} from "../schemas/records.ts";
+import { AvroSerde } from "../src/codec/avro-serde.ts";
+import { EmbeddedSchemaRegistry } from "../src/codec/embedded-schema-registry.ts";
+import { valueSubject } from "../src/codec/schema-registry.ts";
+import type { Serde } from "../src/codec/serde.ts";
+import {
+  KappaError,
+  type Log,
+  partitionOf,
+  RecordBatchReader,
+  RecordBatchWriter,
+  type TransactionSection,
+  type Writer,
+} from "../src/index.ts";
 import type { Columns } from "./handbook-input.ts";
 
 const progressTopic = "handbook-append-progress";
@@ -65,7 +78,10 @@ function inputName({ transactions, labels, order }: AppendOptions): string {
 function append(writer: Writer, sections: TransactionSection[], reached: string): Promise<unknown> {
   const progress = new RecordBatchWriter(256);
   progress.append(0, null, Buffer.from(reached));
-  return writer.append([...sections, { topic: progressTopic, partition: 0, count: 1, minTimeMs: 0, maxTimeMs: 0, bytes: progress.take() }]);
+  return writer.append([
+    ...sections,
+    { topic: progressTopic, partition: 0, count: 1, minTimeMs: 0, maxTimeMs: 0, bytes: progress.take() },
+  ]);
 }
 
 /**
@@ -85,7 +101,10 @@ function rowsAppended(log: Log, input: string): number {
   reader.next();
   const [reached, ...name] = String(reader.value()).split(" ");
   if (name.join(" ") !== input) {
-    throw new KappaError("KAPPA_USAGE", "the data directory holds the rows of other files; give --data-dir a new folder");
+    throw new KappaError(
+      "KAPPA_USAGE",
+      "the data directory holds the rows of other files; give --data-dir a new folder",
+    );
   }
   return Number(reached);
 }
@@ -123,7 +142,13 @@ class InputEncoder {
     if (row < transactions.length) {
       const value = transactionAt(transactions, row);
       const partition = partitionOf(value.customer_id, partitions);
-      encode(this.#transactionWriters[partition] as RecordBatchWriter, this.#transactions, value.customer_id, value.ts, value);
+      encode(
+        this.#transactionWriters[partition] as RecordBatchWriter,
+        this.#transactions,
+        value.customer_id,
+        value.ts,
+        value,
+      );
     } else {
       const value = labelAt(labels, row - transactions.length);
       const partition = partitionOf(value.customer_id, partitions);
@@ -138,25 +163,31 @@ class InputEncoder {
 
 function transactionAt({ of }: Columns, row: number): HandbookTransaction {
   return {
-    tx_id: of["tx_id"]?.[row] as number,
-    ts: of["ts_ms"]?.[row] as number,
-    customer_id: of["customer_id"]?.[row] as number,
-    terminal_id: of["terminal_id"]?.[row] as number,
-    amount_cents: of["amount_cents"]?.[row] as number,
+    tx_id: of.tx_id?.[row] as number,
+    ts: of.ts_ms?.[row] as number,
+    customer_id: of.customer_id?.[row] as number,
+    terminal_id: of.terminal_id?.[row] as number,
+    amount_cents: of.amount_cents?.[row] as number,
   };
 }
 
 function labelAt({ of }: Columns, row: number): HandbookLabel {
   return {
-    tx_id: of["tx_id"]?.[row] as number,
-    ts: of["ts_ms"]?.[row] as number,
-    tx_ts: of["tx_ts_ms"]?.[row] as number,
-    customer_id: of["customer_id"]?.[row] as number,
-    terminal_id: of["terminal_id"]?.[row] as number,
+    tx_id: of.tx_id?.[row] as number,
+    ts: of.ts_ms?.[row] as number,
+    tx_ts: of.tx_ts_ms?.[row] as number,
+    customer_id: of.customer_id?.[row] as number,
+    terminal_id: of.terminal_id?.[row] as number,
   };
 }
 
-function encode<Value>(writer: RecordBatchWriter, serde: Serde<Value>, key: number, timeMs: number, value: Value): void {
+function encode<Value>(
+  writer: RecordBatchWriter,
+  serde: Serde<Value>,
+  key: number,
+  timeMs: number,
+  value: Value,
+): void {
   writer.beginText(timeMs, String(key));
   writer.reserve(128);
   const end = serde.encode(value, writer.buffer, writer.at);

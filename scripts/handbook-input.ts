@@ -53,7 +53,11 @@ async function readFile(path: string, names: readonly string[]): Promise<Columns
     const present = metadata.schema.map(({ name }) => name);
     const missing = names.filter((name) => !present.includes(name));
     if (missing.length > 0) {
-      throw new KappaError("KAPPA_FILE_INVALID", `${path} has no column ${missing.join(", ")}; it has ${present.slice(1).join(", ")}`, { path });
+      throw new KappaError(
+        "KAPPA_FILE_INVALID",
+        `${path} has no column ${missing.join(", ")}; it has ${present.slice(1).join(", ")}`,
+        { path },
+      );
     }
     const length = Number(metadata.num_rows);
     const of = Object.fromEntries(names.map((name) => [name, new Float64Array(length)]));
@@ -70,13 +74,23 @@ async function readFile(path: string, names: readonly string[]): Promise<Columns
   }
 }
 
-function fill(into: Float64Array | undefined, values: ArrayLike<unknown>, at: number, path: string, column: string): void {
+function fill(
+  into: Float64Array | undefined,
+  values: ArrayLike<unknown>,
+  at: number,
+  path: string,
+  column: string,
+): void {
   if (into === undefined) return;
   for (let i = 0; i < values.length; i++) {
     const value = values[i];
     const number = value instanceof Date ? value.getTime() : Number(value);
     if (value === null || !Number.isSafeInteger(number)) {
-      throw new KappaError("KAPPA_FILE_INVALID", `${path}: column ${column}, row ${at + i} is ${String(value)}, not a whole number`, { path, column });
+      throw new KappaError(
+        "KAPPA_FILE_INVALID",
+        `${path}: column ${column}, row ${at + i} is ${String(value)}, not a whole number`,
+        { path, column },
+      );
     }
     into[at + i] = number;
   }
@@ -90,8 +104,8 @@ export function mergeOrder(transactions: Columns, labels: Columns): Uint32Array 
   const order = new Uint32Array(transactions.length + labels.length);
   for (let i = 0; i < order.length; i++) order[i] = i;
   const count = transactions.length;
-  const times = concatenate(transactions.of["ts_ms"], labels.of["ts_ms"]);
-  const ids = concatenate(transactions.of["tx_id"], labels.of["tx_id"]);
+  const times = concatenate(transactions.of.ts_ms, labels.of.ts_ms);
+  const ids = concatenate(transactions.of.tx_id, labels.of.tx_id);
   const rankOf = (row: number): number => (row < count ? 1 : 0);
   const compare = (a: number, b: number): number =>
     (times[a] as number) - (times[b] as number) || rankOf(a) - rankOf(b) || (ids[a] as number) - (ids[b] as number);

@@ -1,13 +1,15 @@
 import { join } from "node:path";
 import { parquetWriteFile } from "hyparquet-writer";
+import { type HandbookDecision, handbookDecisionSchema } from "../schemas/records.ts";
 import { AvroSerde } from "../src/codec/avro-serde.ts";
 import { EmbeddedSchemaRegistry } from "../src/codec/embedded-schema-registry.ts";
 import { type Log, RecordBatchReader } from "../src/index.ts";
-import { type HandbookDecision, handbookDecisionSchema } from "../schemas/records.ts";
 
 /** Columns of the file beside `decision`, which is text. */
 const numberColumns = handbookDecisionSchema.columns.filter(({ type }) => type !== "text").map(({ name }) => name);
-const wholeColumns = new Set(handbookDecisionSchema.columns.filter(({ type }) => type === "integer").map(({ name }) => name));
+const wholeColumns = new Set(
+  handbookDecisionSchema.columns.filter(({ type }) => type === "integer").map(({ name }) => name),
+);
 
 /** Writes every decision of `fraud-decisions` to a Parquet file. @returns how many */
 export async function writeDecisions(log: Log, dataDir: string, path: string): Promise<number> {
@@ -17,7 +19,11 @@ export async function writeDecisions(log: Log, dataDir: string, path: string): P
   const rows = ends.reduce((sum, end) => sum + Number(end), 0);
   const numbers = numberColumns.map(() => new Float64Array(rows));
   const decisions: string[] = new Array(rows);
-  const serde = new AvroSerde<HandbookDecision>(handbookDecisionSchema, -1, await EmbeddedSchemaRegistry.open(join(dataDir, "registry")));
+  const serde = new AvroSerde<HandbookDecision>(
+    handbookDecisionSchema,
+    -1,
+    await EmbeddedSchemaRegistry.open(join(dataDir, "registry")),
+  );
   const readNumbers = handbookDecisionSchema.shape.numberReader(numberColumns);
   const into = new Float64Array(numberColumns.length);
   const reader = new RecordBatchReader();

@@ -24,7 +24,8 @@ const command = new Command("handbook")
 
 function wholeNumber(text: string): number {
   const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) throw new KappaError("KAPPA_USAGE", `"${text}" is not a whole number from 1 on`);
+  if (!Number.isSafeInteger(number) || number < 1)
+    throw new KappaError("KAPPA_USAGE", `"${text}" is not a whole number from 1 on`);
   return number;
 }
 
@@ -43,9 +44,14 @@ async function main(): Promise<void> {
   try {
     const order = mergeOrder(transactions, labels);
     const appended = await appendInput({ log, dataDir, partitions: options.partitions, transactions, labels, order });
-    say(`appended ${appended.toLocaleString("en")} records, ${(order.length - appended).toLocaleString("en")} were there`);
+    say(
+      `appended ${appended.toLocaleString("en")} records, ${(order.length - appended).toLocaleString("en")} were there`,
+    );
     const engine = await Engine.start({
-      topology: { module: new URL("../topologies/handbook.ts", import.meta.url).href, parameters: { model: resolve(options.model) } },
+      topology: {
+        module: new URL("../topologies/handbook.ts", import.meta.url).href,
+        parameters: { model: resolve(options.model) },
+      },
       log,
       dataDir,
       ...(options.stateDir === undefined ? {} : { stateDir: resolve(options.stateDir) }),

@@ -4,7 +4,7 @@ import { KappaError, messageOf } from "../core/errors.ts";
 import { loadTopology } from "../engine/topology-module.ts";
 import { lintRules } from "../scoring/compiled-rules.ts";
 import type { GraphNode, RulesNode, Topology } from "../topology/graph.ts";
-import { collectParameter, noParameters } from "./arguments.ts";
+import { parameterOption } from "./topology-option.ts";
 import { exitCodes } from "./exit-code.ts";
 import type { Invocation } from "./invocation.ts";
 import { jsonLine } from "./plain-text.ts";
@@ -19,7 +19,7 @@ function lintVerb(invocation: Invocation): CommandUnknownOpts {
     .description("what is wrong or suspicious in a rule file; exit code 4 when it cannot be used")
     .argument("<rules>", "rule file (JSON)")
     .requiredOption("--topology <file>", "the topology that asks the rules: its columns are what they can read")
-    .addOption(new Option("--param <name=value>", "parameter of the topology").argParser(collectParameter).default(noParameters))
+    .addOption(parameterOption())
     .option("--node <name>", "the rules node, when the topology has several")
     .option("--json", "one JSON object a finding")
     .action(async (file, options) => {

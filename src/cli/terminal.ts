@@ -33,14 +33,19 @@ export class Terminal {
     this.#clock = clock;
   }
 
+  /** Whether a person looks at what is said. */
+  get interactive(): boolean {
+    return this.#err.isTTY === true;
+  }
+
+  /** Where a logger writes. */
+  get errors(): { write(text: string): void } {
+    return this.#err;
+  }
+
   /** One line of data. */
   print(line: string): void {
     this.#out.write(`${line}\n`);
-  }
-
-  /** Text that ends its own lines. */
-  printText(text: string): void {
-    this.#out.write(text);
   }
 
   /** Resolves when what was printed does not pile up in memory: to be awaited now and then in a loop. */

@@ -6,7 +6,8 @@ import type { FileLog } from "../log/file-log.ts";
 import type { Log, Topic } from "../log/log.ts";
 import { isGlobalTable, partitionedInputs } from "../task/application.ts";
 import { existingTopic } from "./data-folder.ts";
-import { collectParameter, noParameters, parsedBy, wholeNumber } from "./arguments.ts";
+import { parsedBy, wholeNumber } from "./arguments.ts";
+import { parameterOption } from "./topology-option.ts";
 import { internalTopics } from "./internal-topics.ts";
 import type { Invocation } from "./invocation.ts";
 import { parseDuration, positionForms } from "./log-position.ts";
@@ -91,7 +92,7 @@ function createVerb(invocation: Invocation): CommandUnknownOpts {
         .argParser(wholeNumber(1)),
     )
     .option("--topology <file>", "the inputs of this topology, besides the names given")
-    .addOption(new Option("--param <name=value>", "parameter of the topology").argParser(collectParameter).default(noParameters))
+    .addOption(parameterOption())
     .option("--dry-run", "say what would be created")
     .action(async (names, options, command) => {
       const { terminal } = invocation;

@@ -2,7 +2,7 @@ import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-ty
 import { loadTopology } from "../engine/topology-module.ts";
 import { topologyFormats } from "../observability/http-sources.ts";
 import { describeTopology } from "../topology/describe.ts";
-import { collectParameter, noParameters } from "./arguments.ts";
+import { parameterOption } from "./topology-option.ts";
 import type { Invocation } from "./invocation.ts";
 
 /** `kappa topology ...` */
@@ -16,7 +16,7 @@ function describeVerb(invocation: Invocation): CommandUnknownOpts {
     .argument("<topology>", "module whose default export is the topology")
     .addOption(new Option("--format <format>").choices(topologyFormats).default("text" as const))
     .option("--json", "the same as --format json")
-    .addOption(new Option("--param <name=value>", "parameter of the topology").argParser(collectParameter).default(noParameters))
+    .addOption(parameterOption())
     .action(async (module, options) => {
       const topology = await loadTopology({ module: invocation.path(module), parameters: options.param });
       invocation.terminal.print(describeTopology(topology, options.json ? "json" : options.format).trimEnd());

@@ -1,7 +1,7 @@
 import { channel } from "node:diagnostics_channel";
 import { parentPort, workerData } from "node:worker_threads";
-import { systemClock } from "../core/clock.ts";
 import { assert } from "../core/assert.ts";
+import { systemClock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import { EngineWorker } from "./engine-worker.ts";
 import type { ThreadOrder, ThreadReport } from "./thread-protocol.ts";
@@ -27,7 +27,13 @@ worker
   .run()
   .then(
     () => report({ kind: "finished" }),
-    (error: unknown) => report({ kind: "failed", code: codeOf(error), message: messageOf(error), stack: error instanceof Error ? (error.stack ?? "") : "" }),
+    (error: unknown) =>
+      report({
+        kind: "failed",
+        code: codeOf(error),
+        message: messageOf(error),
+        stack: error instanceof Error ? (error.stack ?? "") : "",
+      }),
   )
   .finally(() => port.close());
 

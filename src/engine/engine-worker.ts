@@ -4,17 +4,17 @@ import { setImmediate as turn } from "node:timers/promises";
 import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
-import { fileLogOfThread } from "../log/file-log-thread.ts";
 import type { FileLog } from "../log/file-log.ts";
+import { fileLogOfThread } from "../log/file-log-thread.ts";
 import { ThreadMeter } from "../observability/thread-meter.ts";
 import type { Scorer } from "../scoring/scorer.ts";
 import { LevelBackend } from "../state/level-backend.ts";
 import { StateDatabase } from "../state/state-database.ts";
 import { inputSerde, isGlobalTable } from "../task/application.ts";
 import { GlobalTable } from "../task/global-table.ts";
+import { loadModels } from "../task/models.ts";
 import type { Task, TaskTap } from "../task/task.ts";
 import { openTask, type TaskSurroundings } from "../task/task-opener.ts";
-import { loadModels } from "../task/models.ts";
 import type { ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
 import { loadTopology } from "./topology-module.ts";
 
@@ -67,7 +67,8 @@ export class EngineWorker {
       return count;
     }
     const task = this.#tasks.find(({ partition }) => partition === request.partition);
-    if (task === undefined) throw new KappaError("KAPPA_USAGE", `partition ${request.partition} is not run by this thread`);
+    if (task === undefined)
+      throw new KappaError("KAPPA_USAGE", `partition ${request.partition} is not run by this thread`);
     return task.stores.read(request.store, request.key, request.asOfMs ?? task.orderTimeMs);
   }
 
@@ -80,7 +81,9 @@ export class EngineWorker {
       const meter = this.#meter.open();
       const registry = await EmbeddedSchemaRegistry.open(order.registryDir);
       scorers = await loadModels(topology, clock, meter);
-      this.#globalTables = topology.nodes.filter(isGlobalTable).map((node) => new GlobalTable(node, log, inputSerde(node, registry)));
+      this.#globalTables = topology.nodes
+        .filter(isGlobalTable)
+        .map((node) => new GlobalTable(node, log, inputSerde(node, registry)));
       const around: TaskSurroundings = {
         topology,
         partitions: order.partitionCount,
@@ -96,7 +99,8 @@ export class EngineWorker {
         ends: order.ends,
         openDatabase: (partition, discard) => this.#openDatabase(partition, discard),
         tap: this.#options.tap,
-        onRestore: (partition, applied, total) => this.#options.report({ kind: "restoring", partition, applied, total }),
+        onRestore: (partition, applied, total) =>
+          this.#options.report({ kind: "restoring", partition, applied, total }),
       };
       for (const partition of order.partitions) this.#tasks.push(await openTask(partition, around));
       this.#options.report({ kind: "running" });

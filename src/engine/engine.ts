@@ -47,7 +47,10 @@ export class Engine {
   readonly finished: Promise<void>;
   readonly #options: EngineOptions;
   readonly #threads: EngineThread[] = [];
-  readonly #waiting = new Map<number, { readonly resolve: (answer: unknown) => void; readonly reject: (error: unknown) => void }>();
+  readonly #waiting = new Map<
+    number,
+    { readonly resolve: (answer: unknown) => void; readonly reject: (error: unknown) => void }
+  >();
   #finish: (() => void) | null = null;
   #fail: ((error: unknown) => void) | null = null;
   #state: EngineState = "RESTORING";
@@ -116,20 +119,37 @@ export class Engine {
   #ends(): Record<string, number[]> {
     const ends: Record<string, number[]> = {};
     for (const { topic } of partitionedInputs(this.topology)) {
-      ends[topic] = Array.from({ length: this.partitions }, (_, p) => Number(this.#options.log.endOffset(topic, p, "written")));
+      ends[topic] = Array.from({ length: this.partitions }, (_, p) =>
+        Number(this.#options.log.endOffset(topic, p, "written")),
+      );
     }
     return ends;
   }
 
   #startThread(order: ThreadOrder, partitions: readonly number[]): void {
     const number = order.thread;
-    const worker = new Worker(new URL("./engine-thread.ts", import.meta.url), { workerData: order, transferList: [order.log.port] });
+    const worker = new Worker(new URL("./engine-thread.ts", import.meta.url), {
+      workerData: order,
+      transferList: [order.log.port],
+    });
     const thread: EngineThread = { worker, partitions, tasks: [], running: false };
     this.#threads.push(thread);
     worker.on("message", (report: ThreadReport) => this.#receive(number, thread, report));
-    worker.on("error", (error) => this.#failed(new KappaError("KAPPA_ENGINE_FAILED", `engine thread ${number} failed: ${error instanceof Error ? error.message : String(error)}`, { thread: number }, error)));
+    worker.on("error", (error) =>
+      this.#failed(
+        new KappaError(
+          "KAPPA_ENGINE_FAILED",
+          `engine thread ${number} failed: ${error instanceof Error ? error.message : String(error)}`,
+          { thread: number },
+          error,
+        ),
+      ),
+    );
     worker.on("exit", (code) => {
-      if (code !== 0) this.#failed(new KappaError("KAPPA_ENGINE_FAILED", `engine thread ${number} ended with code ${code}`, { thread: number }));
+      if (code !== 0)
+        this.#failed(
+          new KappaError("KAPPA_ENGINE_FAILED", `engine thread ${number} ended with code ${code}`, { thread: number }),
+        );
     });
   }
 
@@ -196,7 +216,14 @@ export class Engine {
 
   /** What a store holds for a key, as of an event time; asks the task that owns the key. */
   read(store: string, key: string | number, asOfMs: number | null = null): Promise<unknown> {
-    return this.#ask(partitionOf(key, this.partitions), (token, partition) => ({ kind: "read", token, partition, store, key, asOfMs }));
+    return this.#ask(partitionOf(key, this.partitions), (token, partition) => ({
+      kind: "read",
+      token,
+      partition,
+      store,
+      key,
+      asOfMs,
+    }));
   }
 
   /** Keys that a store holds, over all tasks. */

@@ -1,7 +1,7 @@
-import type { SchemaIds } from "../task/application.ts";
-import type { TaskSettings } from "../task/settings.ts";
 import type { FileLogHandle } from "../log/file-log.ts";
 import type { MeterReport } from "../observability/thread-meter.ts";
+import type { SchemaIds } from "../task/application.ts";
+import type { TaskSettings } from "../task/settings.ts";
 import type { TopologyModule } from "./topology-module.ts";
 
 /** What an engine thread is told when it starts. */
@@ -46,5 +46,12 @@ export interface TaskProgress {
 /** What an engine thread is asked. */
 export type ThreadRequest =
   | { readonly kind: "stop" }
-  | { readonly kind: "read"; readonly token: number; readonly partition: number; readonly store: string; readonly key: string | number; readonly asOfMs: number | null }
+  | {
+      readonly kind: "read";
+      readonly token: number;
+      readonly partition: number;
+      readonly store: string;
+      readonly key: string | number;
+      readonly asOfMs: number | null;
+    }
   | { readonly kind: "count"; readonly token: number; readonly store: string };

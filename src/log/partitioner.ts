@@ -33,16 +33,33 @@ export function murmur2(bytes: Uint8Array, length = bytes.length): number {
 /** The partition of a key given as text or as a number, whose bytes are its UTF-8 text. */
 export function partitionOf(key: string | number, partitions: number): number {
   if (partitions === 1) return 0;
-  const text = typeof key === "number" ? String(key) : key;
+  const length =
+    typeof key === "number" && key >= 0 && key < 2 ** 31 && (key | 0) === key
+      ? writeDigits(key)
+      : writeText(String(key));
+  return (murmur2(scratch, length) & 0x7fffffff) % partitions;
+}
+
+/** Decimal digits of a small whole number, without a string. @returns how many */
+function writeDigits(number: number): number {
+  let length = 1;
+  for (let rest = number; rest >= 10; rest = (rest / 10) | 0) length++;
+  let rest = number;
+  for (let i = length - 1; i >= 0; i--) {
+    const tenth = (rest / 10) | 0;
+    scratch[i] = 48 + rest - tenth * 10;
+    rest = tenth;
+  }
+  return length;
+}
+
+/** @returns bytes of the text in UTF-8 */
+function writeText(text: string): number {
   if (text.length * 3 > scratch.length) scratch = Buffer.allocUnsafe(text.length * 3);
-  let length = text.length;
-  for (let i = 0; i < length; i++) {
+  for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
-    if (unit > 0x7f) {
-      length = scratch.write(text, 0, "utf8");
-      break;
-    }
+    if (unit > 0x7f) return scratch.write(text, 0, "utf8");
     scratch[i] = unit;
   }
-  return (murmur2(scratch, length) & 0x7fffffff) % partitions;
+  return text.length;
 }

@@ -10,10 +10,13 @@ import { keyBytesBound, readKey, type StateKey, writeKey } from "./state-key.ts"
  */
 export class ByteWriter {
   buffer: Buffer;
+  /** Over the same bytes: its setters are compiled to single stores, those of a Buffer are not. */
+  #view: DataView;
   at = 0;
 
   constructor(initialBytes = 4096) {
     this.buffer = Buffer.allocUnsafeSlow(initialBytes);
+    this.#view = viewOf(this.buffer);
   }
 
   clear(): void {
@@ -26,6 +29,7 @@ export class ByteWriter {
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2));
     this.buffer.copy(grown, 0, 0, this.at);
     this.buffer = grown;
+    this.#view = viewOf(grown);
   }
 
   u8(value: number): void {
@@ -35,17 +39,20 @@ export class ByteWriter {
 
   u16(value: number): void {
     this.reserve(2);
-    this.at = this.buffer.writeUInt16LE(value, this.at);
+    this.#view.setUint16(this.at, value, true);
+    this.at += 2;
   }
 
   u32(value: number): void {
     this.reserve(4);
-    this.at = this.buffer.writeUInt32LE(value, this.at);
+    this.#view.setUint32(this.at, value, true);
+    this.at += 4;
   }
 
   f64(value: number): void {
     this.reserve(8);
-    this.at = this.buffer.writeDoubleLE(value, this.at);
+    this.#view.setFloat64(this.at, value, true);
+    this.at += 8;
   }
 
   raw(source: Buffer, from: number, to: number): void {
@@ -71,14 +78,14 @@ export class ByteWriter {
       }
       this.buffer[start + i] = unit;
     }
-    this.buffer.writeUInt32LE(units * 2 + wide + 1, this.at);
+    this.#view.setUint32(this.at, units * 2 + wide + 1, true);
     this.at = start + (units << wide);
   }
 
   key(key: StateKey): void {
     this.reserve(2 + keyBytesBound(key));
     const end = writeKey(this.buffer, this.at + 2, key);
-    this.buffer.writeUInt16LE(end - this.at - 2, this.at);
+    this.#view.setUint16(this.at, end - this.at - 2, true);
     this.at = end;
   }
 
@@ -86,6 +93,10 @@ export class ByteWriter {
   written(): Buffer {
     return this.buffer.subarray(0, this.at);
   }
+}
+
+function viewOf(buffer: Buffer): DataView {
+  return new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }
 
 /** Reads what a `ByteWriter` wrote. */

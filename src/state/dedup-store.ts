@@ -30,13 +30,11 @@ class SeenId implements Entity {
 class SeenIdKind implements EntityKind<SeenId> {
   readonly layout: StoreLayout;
   readonly retentionMs: number;
-  readonly changesReachMs: number;
 
   constructor({ name, ttlMs }: DedupOptions) {
     const held = { reachMs: null, heldCount: 0, folded: false };
     this.layout = { store: name, kind: "dedup", version: 1, columns: [], features: [], ...held };
     this.retentionMs = ttlMs;
-    this.changesReachMs = ttlMs;
   }
 
   newestMs(seen: SeenId): number {

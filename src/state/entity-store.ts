@@ -42,10 +42,10 @@ export interface EntityKind<E extends Entity> {
   /** An entity whose newest content is this old, seen from order time, equals an absent one. Infinity: never. */
   readonly retentionMs: number;
   /**
-   * How long, in event time, a change in the changelog can matter: an older one is no longer part of any content.
-   * Infinity: every change matters until a newer one of its key.
+   * How long, in event time, a change in the changelog can matter; a restore need not begin before. Default: as long as
+   * the retention. Infinity where content can outlive it, so that every change matters until a newer one of its key.
    */
-  readonly changesReachMs: number;
+  readonly changesReachMs?: number;
   /** Event time of the newest content. */
   newestMs(entity: E): number;
   encode(entity: E, writer: ByteWriter): void;

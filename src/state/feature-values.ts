@@ -20,7 +20,19 @@ export class FeatureValues {
     this.#indexes = indexes;
   }
 
-  value(entity: ReservoirEntity, feature: FeaturePlan): unknown {
+  /** Writes features into `out`, each at its place. */
+  write(entity: ReservoirEntity, features: readonly FeaturePlan[], out: unknown[]): void {
+    const cells = this.#sequence.page(entity.rowsAt);
+    const base = (entity.rowsAt & Arena.pageMask) - this.#plan.cellCount;
+    for (let i = 0; i < features.length; i++) {
+      const feature = features[i] as FeaturePlan;
+      // Counts need no more than a look.
+      const counts = feature.kind === "count";
+      out[feature.place] = counts ? cells[base + feature.countCell] : this.#value(entity, feature);
+    }
+  }
+
+  #value(entity: ReservoirEntity, feature: FeaturePlan): unknown {
     switch (feature.kind) {
       case "count":
         return this.#cell(entity, feature.countCell);

@@ -26,7 +26,6 @@ const withWides = 2;
 export class ReservoirKind implements EntityKind<ReservoirEntity> {
   readonly layout: StoreLayout;
   readonly retentionMs: number;
-  readonly changesReachMs: number;
   readonly #plan: ReservoirPlan;
   readonly #sequence: EventSequence;
   readonly #windows: WindowState;
@@ -38,7 +37,6 @@ export class ReservoirKind implements EntityKind<ReservoirEntity> {
     this.layout = plan.layout;
     const forEver = plan.heldCount > 0 || plan.folds;
     this.retentionMs = forEver ? Number.POSITIVE_INFINITY : plan.graceMs + plan.reachMs;
-    this.changesReachMs = this.retentionMs;
   }
 
   newestMs(entity: ReservoirEntity): number {

@@ -89,6 +89,8 @@ export interface HeadPlan {
 
 export interface FeaturePlan {
   readonly name: string;
+  /** Index in the features asked for. */
+  readonly place: number;
   readonly kind: Aggregate["kind"];
   readonly window: WindowPlan;
   readonly head: HeadPlan;
@@ -122,6 +124,9 @@ export interface ReservoirPlan {
   /** All cells that hold positions. */
   readonly positionCells: readonly number[];
   readonly features: readonly FeaturePlan[];
+  /** Those read before the event is inserted, since they leave it out, and those read after. */
+  readonly featuresBefore: readonly FeaturePlan[];
+  readonly featuresAfter: readonly FeaturePlan[];
   readonly indexCount: number;
   /** Cells that hold the extreme of what was folded, to be NaN at first. */
   readonly extremeCells: readonly number[];
@@ -183,6 +188,8 @@ export function planReservoir(options: ReservoirOptions): ReservoirPlan {
     heads,
     positionCells: planner.positionCells,
     features,
+    featuresBefore: features.filter(({ window }) => window.excludeCurrent),
+    featuresAfter: features.filter(({ window }) => !window.excludeCurrent),
     indexCount: planner.indexCount,
     extremeCells: planner.extremeCells,
     graceMs: options.graceMs,
@@ -302,21 +309,22 @@ class Planner {
   }
 
   features(): FeaturePlan[] {
-    return this.#options.features.map((feature) => {
+    return this.#options.features.map((feature, place) => {
       const window = this.windows[feature.window];
       assert(window !== undefined, () => `feature ${feature.name} has window ${feature.window} of ${this.windows.length}`);
       const head = this.#heads.find((candidate) => candidate.windows.includes(window));
       assert(head !== undefined, () => `feature ${feature.name} has no head`);
-      return this.#feature(feature, window, head);
+      return this.#feature(feature, place, window, head);
     });
   }
 
-  #feature({ name, aggregate }: ReservoirFeature, window: WindowDraft, head: HeadPlan): FeaturePlan {
+  #feature({ name, aggregate }: ReservoirFeature, place: number, window: WindowDraft, head: HeadPlan): FeaturePlan {
     const store = this.#options.name;
     const column = aggregate.column === undefined ? null : columnNamed(this.#columns, aggregate.column, store);
     if (column !== null) requireFit(name, aggregate, column);
     const plan = {
       name,
+      place,
       kind: aggregate.kind,
       window,
       head,

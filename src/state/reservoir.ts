@@ -146,20 +146,14 @@ export class Reservoir implements ChangelogSection {
     texts: readonly (string | null)[],
     out: unknown[],
   ): void {
-    const { features, heads } = this.#plan;
-    for (let i = 0; i < features.length; i++) {
-      const feature = features[i] as FeaturePlan;
-      if (feature.window.excludeCurrent) out[i] = this.#values.value(entity, feature);
-    }
+    const { featuresBefore, featuresAfter, heads } = this.#plan;
+    this.#values.write(entity, featuresBefore, out);
     const cells = this.#windows.cells(entity);
     const head = cells[this.#windows.base(entity) + (heads[0] as HeadPlan).headCell] as number;
     const position = this.#sequence.insert(entity, head, timeMs, texts);
     this.#writeNumbers(entity, position, numbers);
     this.#windows.include(entity, position);
-    for (let i = 0; i < features.length; i++) {
-      const feature = features[i] as FeaturePlan;
-      if (!feature.window.excludeCurrent) out[i] = this.#values.value(entity, feature);
-    }
+    this.#values.write(entity, featuresAfter, out);
   }
 
   #writeNumbers(entity: ReservoirEntity, position: number, numbers: Float64Array): void {
@@ -188,8 +182,7 @@ export class Reservoir implements ChangelogSection {
       const floorMs = this.#floorMs(orderTimeMs);
       this.#windows.moveToLate(entity, this.#plan.folds ? Math.max(asOfMs, floorMs) : asOfMs, floorMs, boundaryMs);
     }
-    const { features } = this.#plan;
-    for (let i = 0; i < features.length; i++) out[i] = this.#values.value(entity, features[i] as FeaturePlan);
+    this.#values.write(entity, this.#plan.features, out);
     this.#settle(entity);
   }
 

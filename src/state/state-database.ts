@@ -97,9 +97,9 @@ export class StateDatabase {
     return this.#position;
   }
 
-  /** How long, in event time, a change in the changelog can matter to any store: a restore need not begin before. */
+  /** How long, in event time, a change in the changelog can matter to any store. Infinity when one never forgets. */
   get retentionMs(): number {
-    return Math.max(0, ...[...this.#stores.values()].map(({ kind }) => kind.changesReachMs));
+    return Math.max(0, ...[...this.#stores.values()].map(({ kind }) => kind.changesReachMs ?? kind.retentionMs));
   }
 
   /** Resident bytes of all entities in memory. */
@@ -167,11 +167,6 @@ export class StateDatabase {
    */
   applyChangelog(bytes: Buffer): void {
     this.#changelog.apply(bytes);
-  }
-
-  /** Longest retention of any open store; Infinity when one never forgets, 0 without stores. */
-  get retentionMs(): number {
-    return Math.max(0, ...[...this.#stores.values()].map(({ kind }) => kind.retentionMs));
   }
 
   /** Stores on disk that nobody has opened: the topology has lost them. */

@@ -1,5 +1,5 @@
 import type { Column } from "../codec/column.ts";
-import { RowLayout, type RowDecode, type RowEncode, rowHeaderLength } from "../codec/row-layout.ts";
+import { type RowDecode, type RowEncode, RowLayout, rowHeaderLength } from "../codec/row-layout.ts";
 import { TextSink, TextSource } from "../codec/text-bytes.ts";
 import type { DurationMs } from "../core/time.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";

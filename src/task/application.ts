@@ -36,7 +36,11 @@ export function partitionCount(topology: Topology, log: Log): number {
   for (const input of partitionedInputs(topology)) {
     const topic = log.topic(input.topic);
     if (topic === undefined) {
-      throw new KappaError("KAPPA_TOPIC_UNKNOWN", `topic "${input.topic}" does not exist; type: kappa topics create ${input.topic} --partitions 8`, { topic: input.topic });
+      throw new KappaError(
+        "KAPPA_TOPIC_UNKNOWN",
+        `topic "${input.topic}" does not exist; type: kappa topics create ${input.topic} --partitions 8`,
+        { topic: input.topic },
+      );
     }
     first ??= topic;
     if (topic.partitions !== first.partitions) {
@@ -71,7 +75,8 @@ export async function createTopics(topology: Topology, log: Log, partitions: num
 export async function registerSchemas(topology: Topology, registry: SchemaRegistry): Promise<SchemaIds> {
   const ids: Record<string, number> = {};
   for (const node of topology.nodes) {
-    if (node.kind === "sink" && node.format === "avro") ids[node.topic] = await registry.register(`${node.topic}-value`, node.schema.definition);
+    if (node.kind === "sink" && node.format === "avro")
+      ids[node.topic] = await registry.register(`${node.topic}-value`, node.schema.definition);
   }
   return ids;
 }
@@ -85,7 +90,10 @@ export function inputSerde(node: StreamSourceNode | TableSourceNode, registry: S
 export function outputSerde(node: SinkNode, registry: SchemaRegistry, ids: SchemaIds): Serde<Value> {
   if (node.format === "json") return new JsonSerde<Value>(node.schema);
   const id = ids[node.topic];
-  if (id === undefined) throw new KappaError("KAPPA_SCHEMA_UNKNOWN", `the schema of topic "${node.topic}" is not registered`, { topic: node.topic });
+  if (id === undefined)
+    throw new KappaError("KAPPA_SCHEMA_UNKNOWN", `the schema of topic "${node.topic}" is not registered`, {
+      topic: node.topic,
+    });
   return new AvroSerde<Value>(node.schema, id, registry);
 }
 

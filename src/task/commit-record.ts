@@ -21,7 +21,9 @@ export interface StagePosition {
   readonly orderTimeMs: number;
   readonly rank: number;
   /** Next row counter, order time and rank of each sender, by key space. */
-  readonly senders: Readonly<Record<string, { readonly sequence: number; readonly orderTimeMs: number; readonly rank: number }>>;
+  readonly senders: Readonly<
+    Record<string, { readonly sequence: number; readonly orderTimeMs: number; readonly rank: number }>
+  >;
 }
 
 /**

@@ -91,7 +91,13 @@ export class DeadLetters {
     ];
   }
 
-  #write(timeMs: number, key: Buffer | null, value: Buffer | null, headers: readonly RecordHeader[], death: Death): void {
+  #write(
+    timeMs: number,
+    key: Buffer | null,
+    value: Buffer | null,
+    headers: readonly RecordHeader[],
+    death: Death,
+  ): void {
     const time = Number.isFinite(timeMs) ? timeMs : 0;
     this.#outputs.writer(this.#topic, this.#partition).append(time, key, value, headers);
     this.count++;

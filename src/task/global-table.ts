@@ -29,8 +29,14 @@ export class GlobalTable {
     this.node = node;
     this.#serde = serde;
     const topic = log.topic(node.topic);
-    if (topic === undefined) throw new KappaError("KAPPA_TOPIC_UNKNOWN", `topic "${node.topic}" does not exist; type: kappa topics create ${node.topic}`);
-    this.#cursors = Array.from({ length: topic.partitions }, (_, p) => log.cursor(node.topic, p, log.startOffset(node.topic, p), "written"));
+    if (topic === undefined)
+      throw new KappaError(
+        "KAPPA_TOPIC_UNKNOWN",
+        `topic "${node.topic}" does not exist; type: kappa topics create ${node.topic}`,
+      );
+    this.#cursors = Array.from({ length: topic.partitions }, (_, p) =>
+      log.cursor(node.topic, p, log.startOffset(node.topic, p), "written"),
+    );
     this.#keyOf = node.schema.shape.keyReader(node.key);
     this.#timeOf = node.time === null ? null : node.schema.shape.keyReader(node.time);
     this.refresh();

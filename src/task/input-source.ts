@@ -170,7 +170,11 @@ export class InputSource implements RowSource {
     }
     const timeMs = this.#timeOf === null ? this.#reader.timestamp : this.#timeOf(value);
     if (timeMs === null || !(timeMs >= this.#bounds.earliestMs && timeMs < this.#bounds.latestMs)) {
-      return this.#bury(offset, "timestamp", `event time ${timeMs} is outside ${this.#bounds.earliestMs}..${this.#bounds.latestMs}`);
+      return this.#bury(
+        offset,
+        "timestamp",
+        `event time ${timeMs} is outside ${this.#bounds.earliestMs}..${this.#bounds.latestMs}`,
+      );
     }
     return this.#row(value, timeMs, offset);
   }
@@ -194,12 +198,19 @@ export class InputSource implements RowSource {
   }
 
   #row(value: Value, timeMs: number, offset: number): Row {
-    const orderTimeMs = timeMs > this.#taken ? timeMs : this.#taken;
+    const orderTimeMs = Math.max(timeMs, this.#taken);
     return new Row(value, timeMs, orderTimeMs, this.rank, this.node.id, offset);
   }
 
   #bury(offset: number, reason: DeadReason, message: string): null {
-    this.#dead.bury(this.#reader, { topic: this.node.topic, partition: this.#cursor.partition, offset, stage: this.node.name, reason, message });
+    this.#dead.bury(this.#reader, {
+      topic: this.node.topic,
+      partition: this.#cursor.partition,
+      offset,
+      stage: this.node.name,
+      reason,
+      message,
+    });
     return null;
   }
 

@@ -1,4 +1,4 @@
-import { type Column } from "../codec/column.ts";
+import type { Column } from "../codec/column.ts";
 import { RowBatchReader } from "../codec/row-batch.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
 import type { Cursor } from "../log/log.ts";
@@ -114,7 +114,14 @@ export class Lane implements RowSource {
   take(): Row {
     const port = this.#head;
     const reader = this.#readers[port] as RowBatchReader;
-    const row = new Row(reader.value() as Value, reader.timeMs, reader.orderTimeMs, reader.rank, (this.#ports[port] as Port).node, reader.sequence);
+    const row = new Row(
+      reader.value() as Value,
+      reader.timeMs,
+      reader.orderTimeMs,
+      reader.rank,
+      (this.#ports[port] as Port).node,
+      reader.sequence,
+    );
     row.late = reader.late;
     this.#consumed = reader.sequence;
     this.#taken = reader.orderTimeMs;

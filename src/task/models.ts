@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import type { Meter } from "../core/meter.ts";
-import { checkFeatures, describeModel, describeBareModel } from "../scoring/manifest.ts";
+import { checkFeatures, describeBareModel, describeModel } from "../scoring/manifest.ts";
 import { readModelFile } from "../scoring/model-file.ts";
 import type { ModelReference } from "../scoring/model-reference.ts";
 import { openOnnxScorer } from "../scoring/onnx-scorer.ts";
@@ -27,11 +27,18 @@ async function loadModel(node: ScoreNode, clock: Clock, meter: Meter): Promise<S
   const file = await readModelFile(node.model.kind === "bare" ? dirname(path) : path, path);
   const model = describe(node.model, file.sha256, file.manifest);
   const provided = new Set(node.columns.map(({ name }) => name));
-  checkFeatures(model, model.features.filter(({ name }) => provided.has(name)));
+  checkFeatures(
+    model,
+    model.features.filter(({ name }) => provided.has(name)),
+  );
   return openOnnxScorer({ onnx: file.onnx, model, meter, clock });
 }
 
-function describe(reference: ModelReference, sha256: string, manifest: Parameters<typeof describeModel>[0] | undefined): ModelDescription {
+function describe(
+  reference: ModelReference,
+  sha256: string,
+  manifest: Parameters<typeof describeModel>[0] | undefined,
+): ModelDescription {
   if (reference.kind === "bare") return describeBareModel({ columns: reference.columns, sha256 });
   if (manifest === undefined) throw new TypeError(`${reference.directory} has no model.json`);
   return describeModel(manifest, sha256);

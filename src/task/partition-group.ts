@@ -157,7 +157,9 @@ export class PartitionGroup {
     const rank = source.rank;
     const sequence = source.sequence;
     const row = source.take();
-    const before = time < this.#lastTime || (time === this.#lastTime && (rank < this.#lastRank || (rank === this.#lastRank && index < this.#lastSource)));
+    const before =
+      time < this.#lastTime ||
+      (time === this.#lastTime && (rank < this.#lastRank || (rank === this.#lastRank && index < this.#lastSource)));
     if (before) {
       this.#choose(index, sequence);
       row.orderTimeMs = this.#lastTime;
@@ -173,11 +175,22 @@ export class PartitionGroup {
 
   #choose(source: number, sequence: number): void {
     const last = this.#choices.at(-1);
-    if (last !== undefined && last.source === source && last.sequence + last.count === sequence && this.#lastSource === source) {
+    if (
+      last !== undefined &&
+      last.source === source &&
+      last.sequence + last.count === sequence &&
+      this.#lastSource === source
+    ) {
       last.count++;
       return;
     }
-    this.#choices.push({ source, sequence, count: 1, afterSource: this.#lastSource, afterSequence: this.#lastSequence });
+    this.#choices.push({
+      source,
+      sequence,
+      count: 1,
+      afterSource: this.#lastSource,
+      afterSequence: this.#lastSequence,
+    });
   }
 
   /** What was taken out of order since the last call. */
@@ -205,7 +218,11 @@ export class PartitionGroup {
   frontier(into: { orderTimeMs: number; rank: number }): void {
     const first = this.#first();
     const source = first < 0 ? undefined : (this.#sources[first] as RowSource);
-    if (source === undefined || source.orderTimeMs < this.#lastTime || (source.orderTimeMs === this.#lastTime && source.rank < this.#lastRank)) {
+    if (
+      source === undefined ||
+      source.orderTimeMs < this.#lastTime ||
+      (source.orderTimeMs === this.#lastTime && source.rank < this.#lastRank)
+    ) {
       into.orderTimeMs = this.#lastTime;
       into.rank = this.#lastRank;
     } else {

@@ -1,5 +1,5 @@
-import type { Serde } from "../codec/serde.ts";
 import { RowShape } from "../codec/row-shape.ts";
+import type { Serde } from "../codec/serde.ts";
 import { assert } from "../core/assert.ts";
 import type { Meter } from "../core/meter.ts";
 import { compileRules } from "../scoring/compiled-rules.ts";
@@ -29,7 +29,13 @@ import { RepartitionProcessor, type RepartitionSender } from "./processors/repar
 import { RulesProcessor } from "./processors/rules.ts";
 import { ScoreProcessor } from "./processors/score.ts";
 import { SinkProcessor } from "./processors/sink.ts";
-import { BranchProcessor, ExtendProcessor, FilterProcessor, MapProcessor, PeekProcessor } from "./processors/stateless.ts";
+import {
+  BranchProcessor,
+  ExtendProcessor,
+  FilterProcessor,
+  MapProcessor,
+  PeekProcessor,
+} from "./processors/stateless.ts";
 import { TableProcessor } from "./processors/table.ts";
 import type { TimeDriven } from "./processors/time-driven.ts";
 import { WindowProcessor } from "./processors/window.ts";
@@ -95,7 +101,8 @@ class ProcessorBuilder {
   /** Rows that come over a repartition topic enter as if from the repartition node, which itself belongs upstream. */
   #addReceivers(): void {
     for (const node of this.#around.topology.nodes) {
-      if (node.kind === "repartition" && node.keySpace === this.#sub.keySpace) this.#entries[node.id] = new PassProcessor();
+      if (node.kind === "repartition" && node.keySpace === this.#sub.keySpace)
+        this.#entries[node.id] = new PassProcessor();
     }
   }
 
@@ -133,7 +140,11 @@ class ProcessorBuilder {
       case "map": {
         const added = new RowShape(node.added);
         if (!node.extend) return new MapProcessor(node.map, (value) => added.project(value));
-        return new ExtendProcessor(node.map, this.#shapeInto(node).extender(node.added), node.added.map(({ name }) => name));
+        return new ExtendProcessor(
+          node.map,
+          this.#shapeInto(node).extender(node.added),
+          node.added.map(({ name }) => name),
+        );
       }
       case "repartition": {
         const sender = senders.get(node.keySpace);
@@ -152,7 +163,9 @@ class ProcessorBuilder {
       case "rules":
         return new RulesProcessor(
           compileRules(node.rules, this.#node(node.parents[0] as number).columns, meter),
-          this.#shapeInto(node).extender(node.columns.filter(({ name }) => name === "rule" || name === "rule_decision")),
+          this.#shapeInto(node).extender(
+            node.columns.filter(({ name }) => name === "rule" || name === "rule_decision"),
+          ),
         );
       case "score":
         return this.#score(node);
@@ -210,7 +223,13 @@ class ProcessorBuilder {
   #join(node: JoinNode): Processor {
     const shape = this.#shapeInto(node);
     const names = node.added.map(({ name }) => name);
-    const access = { keyOf: shape.keyReader(node.key), extender: shape.extender(node.added), names, joiner: node.joiner, inner: node.inner };
+    const access = {
+      keyOf: shape.keyReader(node.key),
+      extender: shape.extender(node.added),
+      names,
+      joiner: node.joiner,
+      inner: node.inner,
+    };
     const table = this.#node(node.table);
     assert(table.kind === "table", () => `"${table.name}" is not a table`);
     if (!table.global) return new JoinProcessor(this.#around.stores.table(table), access);

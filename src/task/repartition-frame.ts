@@ -52,7 +52,13 @@ export interface FrameHead {
 }
 
 /** Appends a frame as one record; `timeMs` becomes the record's timestamp. */
-export function appendFrame(writer: RecordBatchWriter, timeMs: number, head: FrameHead, ports: readonly number[], batches: readonly Buffer[]): void {
+export function appendFrame(
+  writer: RecordBatchWriter,
+  timeMs: number,
+  head: FrameHead,
+  ports: readonly number[],
+  batches: readonly Buffer[],
+): void {
   writer.begin(timeMs, null);
   let length = headerLength;
   for (const batch of batches) length += 8 + batch.length;

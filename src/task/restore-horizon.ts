@@ -30,7 +30,8 @@ export class RestoreHorizon {
   committed(sequence: number, newestMs: number, slowestMs: number): number {
     if (this.#retentionMs === Number.POSITIVE_INFINITY) return this.#restoreFrom;
     const last = this.#marks.at(-1);
-    if (last === undefined || sequence - last.sequence >= markEvery) this.#marks.push({ sequence, orderTimeMs: newestMs });
+    if (last === undefined || sequence - last.sequence >= markEvery)
+      this.#marks.push({ sequence, orderTimeMs: newestMs });
     let past = 0;
     while (past < this.#marks.length && (this.#marks[past] as Mark).orderTimeMs < slowestMs - this.#retentionMs) past++;
     if (past > 0) {

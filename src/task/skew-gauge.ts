@@ -20,7 +20,9 @@ export class SkewGauge {
   constructor(stages: readonly Stage[], rowsMax: number) {
     this.#rowsMax = rowsMax;
     for (const stage of stages) {
-      const lanes = stages.filter((other) => other.lanes !== null && feeds(stage, other)).flatMap((other) => other.lanes?.lanes ?? []);
+      const lanes = stages
+        .filter((other) => other.lanes !== null && feeds(stage, other))
+        .flatMap((other) => other.lanes?.lanes ?? []);
       if (lanes.length === 0) continue;
       this.#lanesOf.set(stage, lanes);
       this.#sent.set(stage, []);

@@ -111,7 +111,14 @@ export class Stage {
     const { subTopology, partition, dead } = this.#parts;
     const origin = subTopology.inputs.find((input) => input.id === row.origin);
     const topic = origin?.topic ?? `${subTopology.keySpace}`;
-    const death = { topic, partition, offset: row.sequence, stage: origin?.name ?? topic, reason: "processing", message: messageOf(error) } as const;
+    const death = {
+      topic,
+      partition,
+      offset: row.sequence,
+      stage: origin?.name ?? topic,
+      reason: "processing",
+      message: messageOf(error),
+    } as const;
     dead.buryValue(row.timeMs, String(row.sequence), row.value, death);
   }
 

@@ -14,7 +14,11 @@ interface Flush {
 export class StateFlusher {
   readonly #database: StateDatabase;
   readonly #intervalMs: number;
-  readonly #events: { readonly written: () => void; readonly failed: (error: unknown) => void; readonly writing: (sequence: number) => void };
+  readonly #events: {
+    readonly written: () => void;
+    readonly failed: (error: unknown) => void;
+    readonly writing: (sequence: number) => void;
+  };
   #flush: Flush | null = null;
   #lastMs: number;
 

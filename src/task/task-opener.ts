@@ -7,7 +7,14 @@ import type { Log } from "../log/log.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { Scorer } from "../scoring/scorer.ts";
 import type { StateDatabase } from "../state/state-database.ts";
-import { commitsTopic, deadLettersTopic, type RepartitionNode, repartitionTopic, type SubTopology, type Topology } from "../topology/graph.ts";
+import {
+  commitsTopic,
+  deadLettersTopic,
+  type RepartitionNode,
+  repartitionTopic,
+  type SubTopology,
+  type Topology,
+} from "../topology/graph.ts";
 import { inputSerde, outputSerde, type SchemaIds } from "./application.ts";
 import { type CommitRecord, decodeCommit, parseCommitRecord } from "./commit-record.ts";
 import { DeadLetters } from "./dead-letter.ts";
@@ -67,10 +74,34 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
   }
   const { database, stores, record } = restored;
   const outputs = new Outputs();
-  const dead = new DeadLetters(deadLettersTopic(topology.applicationId), partition, topology.applicationId, outputs, meter);
-  const stages = topology.subTopologies.map((sub) => openStage(sub, { around, partition, outputs, dead, stores, record }));
+  const dead = new DeadLetters(
+    deadLettersTopic(topology.applicationId),
+    partition,
+    topology.applicationId,
+    outputs,
+    meter,
+  );
+  const stages = topology.subTopologies.map((sub) =>
+    openStage(sub, { around, partition, outputs, dead, stores, record }),
+  );
   const sequence = (record?.sequence ?? -1) + 1;
-  return new Task({ topology, partition, partitions: around.partitions, settings, clock, meter, log, writer, database, outputs, stores, stages, sequence, restoreFrom: record?.restoreFrom ?? 0, tap: around.tap });
+  return new Task({
+    topology,
+    partition,
+    partitions: around.partitions,
+    settings,
+    clock,
+    meter,
+    log,
+    writer,
+    database,
+    outputs,
+    stores,
+    stages,
+    sequence,
+    committed: record,
+    tap: around.tap,
+  });
 }
 
 interface Restored {
@@ -110,7 +141,13 @@ async function restore(partition: number, around: TaskSurroundings, discard: boo
 }
 
 /** Applies every commit after `local`. @returns the record of the last commit, or null when there was none */
-function applyCommits(partition: number, around: TaskSurroundings, database: StateDatabase, local: CommitRecord | null, end: number): CommitRecord | null {
+function applyCommits(
+  partition: number,
+  around: TaskSurroundings,
+  database: StateDatabase,
+  local: CommitRecord | null,
+  end: number,
+): CommitRecord | null {
   const { topology, log } = around;
   const topic = commitsTopic(topology.applicationId);
   let record = local;
@@ -122,7 +159,8 @@ function applyCommits(partition: number, around: TaskSurroundings, database: Sta
   const reader = new RecordBatchReader();
   while (next < end) {
     const batch = cursor.next();
-    if (batch === undefined) throw new KappaError("KAPPA_LOG_CORRUPT", `${topic} of partition ${partition} ends at ${next}, expected ${end}`);
+    if (batch === undefined)
+      throw new KappaError("KAPPA_LOG_CORRUPT", `${topic} of partition ${partition} ends at ${next}, expected ${end}`);
     reader.reset(batch.bytes);
     while (reader.next()) {
       const commit = decodeCommit(reader.value() as Buffer);
@@ -142,7 +180,8 @@ function restoreFrom(log: Log, topic: string, partition: number, end: number): n
   const cursor = log.cursor(topic, partition, BigInt(end - 1), "written");
   const batch = cursor.next();
   cursor.close();
-  if (batch === undefined) throw new KappaError("KAPPA_LOG_CORRUPT", `${topic} of partition ${partition} has no commit ${end - 1}`);
+  if (batch === undefined)
+    throw new KappaError("KAPPA_LOG_CORRUPT", `${topic} of partition ${partition} has no commit ${end - 1}`);
   const reader = new RecordBatchReader();
   reader.reset(batch.bytes);
   reader.next();
@@ -162,14 +201,31 @@ function openStage(sub: SubTopology, surroundings: StageSurroundings): Stage {
   const { around, partition, outputs, dead, stores, record } = surroundings;
   const { topology, log, settings, clock } = around;
   const inputs = sub.inputs.map((node) => {
-    const from = record?.inputs[node.topic] ?? { offset: Number(log.startOffset(node.topic, partition)), orderTimeMs: beginningOfTimeMs };
+    const from = record?.inputs[node.topic] ?? {
+      offset: Number(log.startOffset(node.topic, partition)),
+      orderTimeMs: beginningOfTimeMs,
+    };
     const cursor = log.cursor(node.topic, partition, BigInt(from.offset), "written");
     const end = settings.untilEnd ? (around.ends[node.topic]?.[partition] ?? 0) : Number.POSITIVE_INFINITY;
     const visibleEnd = (): number => Number(log.endOffset(node.topic, partition, "written"));
-    return new InputSource(node, cursor, inputSerde(node, around.registry), dead, settings.timeBounds, end, visibleEnd, from);
+    return new InputSource(
+      node,
+      cursor,
+      inputSerde(node, around.registry),
+      dead,
+      settings.timeBounds,
+      end,
+      visibleEnd,
+      from,
+    );
   });
   const lanes = sub.keySpace === null ? null : openLanes(sub.keySpace, surroundings);
-  const group = new PartitionGroup([...inputs, ...(lanes?.lanes ?? [])], clock, settings.mergeWaitMs, settings.untilEnd);
+  const group = new PartitionGroup(
+    [...inputs, ...(lanes?.lanes ?? [])],
+    clock,
+    settings.mergeWaitMs,
+    settings.untilEnd,
+  );
   const position = record?.stages[sub.index];
   if (position !== undefined) group.resumeAt(position.orderTimeMs, position.rank);
   const senders = openSenders(sub, surroundings);
@@ -196,35 +252,54 @@ function openLanes(keySpace: string, { around, partition, record }: StageSurroun
   const { topology, log, partitions } = around;
   const ports: Port[] = [];
   for (const node of topology.nodes) {
-    if (node.kind === "repartition" && node.keySpace === keySpace) ports[node.port] = { node: node.id, columns: node.columns };
+    if (node.kind === "repartition" && node.keySpace === keySpace)
+      ports[node.port] = { node: node.id, columns: node.columns };
   }
   const upstream = new Set(feedersOf(topology, keySpace).map((sub) => sub.index));
   const topic = repartitionTopic(topology.applicationId, keySpace);
   const from = record?.lanes[topic];
   const lanes = [...upstream].flatMap((_, feeder) =>
-    Array.from({ length: partitions }, (_, task) => new Lane(ports, around.generation, from?.consumed[feeder * partitions + task] ?? -1)),
+    Array.from(
+      { length: partitions },
+      (_, task) => new Lane(ports, around.generation, from?.consumed[feeder * partitions + task] ?? -1),
+    ),
   );
-  const cursor = log.cursor(topic, partition, BigInt(from?.offset ?? Number(log.startOffset(topic, partition))), "written");
+  const cursor = log.cursor(
+    topic,
+    partition,
+    BigInt(from?.offset ?? Number(log.startOffset(topic, partition))),
+    "written",
+  );
   return new LaneInput(topic, cursor, lanes);
 }
 
 /** Sub-topologies that send to a key space, in their order: their place in it is part of a lane's number. */
 function feedersOf(topology: Topology, keySpace: string): SubTopology[] {
-  const sends = (sub: SubTopology): boolean => sub.nodes.some((node) => node.kind === "repartition" && node.keySpace === keySpace);
+  const sends = (sub: SubTopology): boolean =>
+    sub.nodes.some((node) => node.kind === "repartition" && node.keySpace === keySpace);
   return topology.subTopologies.filter(sends);
 }
 
-function openSenders(sub: SubTopology, { around, partition, outputs, record }: StageSurroundings): Map<string, RepartitionSender> {
+function openSenders(
+  sub: SubTopology,
+  { around, partition, outputs, record }: StageSurroundings,
+): Map<string, RepartitionSender> {
   const { topology, partitions, generation } = around;
   const senders = new Map<string, RepartitionSender>();
   const nodes = sub.nodes.filter((node): node is RepartitionNode => node.kind === "repartition");
   for (const { keySpace } of nodes) {
     if (senders.has(keySpace)) continue;
     const feeder = feedersOf(topology, keySpace).indexOf(sub);
-    const from = record?.stages[sub.index]?.senders[keySpace] ?? { sequence: 0, orderTimeMs: beginningOfTimeMs, rank: 0 };
+    const from = record?.stages[sub.index]?.senders[keySpace] ?? {
+      sequence: 0,
+      orderTimeMs: beginningOfTimeMs,
+      rank: 0,
+    };
     const topic = repartitionTopic(topology.applicationId, keySpace);
-    senders.set(keySpace, new RepartitionSender({ topic, partitions, source: feeder * partitions + partition, generation, outputs, from }));
+    senders.set(
+      keySpace,
+      new RepartitionSender({ topic, partitions, source: feeder * partitions + partition, generation, outputs, from }),
+    );
   }
   return senders;
 }
-

@@ -26,12 +26,18 @@ export class TaskStores {
       case "features": {
         const { name, held, windows, features, idColumn, graceMs } = node;
         const marks = node.marks.map(({ mark }) => mark);
-        this.#reservoirs.set(node.id, new Reservoir(database, { name, columns: held, marks, idColumn, windows, features, graceMs }));
+        this.#reservoirs.set(
+          node.id,
+          new Reservoir(database, { name, columns: held, marks, idColumn, windows, features, graceMs }),
+        );
         break;
       }
       case "table":
         if (node.global) return;
-        this.#tables.set(node.id, new TableStore(database, { name: node.name, columns: node.columns, graceMs: node.graceMs }));
+        this.#tables.set(
+          node.id,
+          new TableStore(database, { name: node.name, columns: node.columns, graceMs: node.graceMs }),
+        );
         break;
       case "dedup":
         this.#dedups.set(node.id, new DedupStore(database, { name: node.name, ttlMs: node.ttlMs }));
@@ -67,7 +73,8 @@ export class TaskStores {
 
   #node(store: string): GraphNode {
     const node = this.#nodes.get(store);
-    if (node === undefined) throw new KappaError("KAPPA_USAGE", `no store "${store}"; there are ${[...this.#nodes.keys()].join(", ")}`);
+    if (node === undefined)
+      throw new KappaError("KAPPA_USAGE", `no store "${store}"; there are ${[...this.#nodes.keys()].join(", ")}`);
     return node;
   }
 

@@ -1,13 +1,20 @@
+import { assert } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Meter } from "../core/meter.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
 import type { Log, Writer } from "../log/log.ts";
 import type { StateDatabase } from "../state/state-database.ts";
 import { choicesTopic, commitsTopic, type Topology } from "../topology/graph.ts";
-import { type CommitRecord, encodeCommit, type InputPosition, type LanePosition, type StagePosition } from "./commit-record.ts";
+import {
+  type CommitRecord,
+  encodeCommit,
+  type InputPosition,
+  type LanePosition,
+  type StagePosition,
+} from "./commit-record.ts";
 import type { Outputs } from "./outputs.ts";
-import type { TaskSettings } from "./settings.ts";
 import { RestoreHorizon } from "./restore-horizon.ts";
+import type { TaskSettings } from "./settings.ts";
 import { SkewGauge } from "./skew-gauge.ts";
 import type { Stage } from "./stage.ts";
 import { StateFlusher } from "./state-flusher.ts";
@@ -35,8 +42,8 @@ export interface TaskParts {
   readonly stages: readonly Stage[];
   /** Sequence of the next commit. */
   readonly sequence: number;
-  /** First commit that a restore from nothing needs, as the last commit record has it. */
-  readonly restoreFrom: number;
+  /** The last commit of a run before this one; null when there was none. */
+  readonly committed: CommitRecord | null;
   readonly tap: TaskTap;
 }
 
@@ -70,7 +77,9 @@ export class Task {
   readonly #horizon: RestoreHorizon;
   readonly #metrics: TaskMetrics;
   #restoreFrom: number;
-  /** The record of the last state batch. */
+  /** The last commit handed to the log. A state batch belongs to it: inputs may have been read further meanwhile. */
+  #committed: CommitRecord | null;
+  /** The commit of the last state batch. */
   #flushed: CommitRecord | null = null;
   #failure: unknown = null;
   #idle: (() => void) | null = null;
@@ -83,8 +92,9 @@ export class Task {
     this.#durableSequence = parts.sequence - 1;
     const { topology, partition, stages, database, clock, meter, settings } = parts;
     this.#skew = new SkewGauge(stages, settings.bufferedRecordsMax);
-    this.#restoreFrom = parts.restoreFrom;
-    this.#horizon = new RestoreHorizon(parts.stores.retentionMs, parts.restoreFrom);
+    this.#committed = parts.committed;
+    this.#restoreFrom = parts.committed?.restoreFrom ?? 0;
+    this.#horizon = new RestoreHorizon(parts.stores.retentionMs, this.#restoreFrom);
     this.#metrics = new TaskMetrics({ application: topology.applicationId, partition, stages, database, clock, meter });
     this.#flusher = new StateFlusher(database, {
       intervalMs: settings.flushIntervalMs,
@@ -165,8 +175,14 @@ export class Task {
     for (const stage of stages) this.#skew.sent(stage, stage.finish());
     this.#writeChoices();
     const sequence = this.#sequence++;
-    this.#restoreFrom = this.#horizon.committed(sequence, this.orderTimeMs, Math.min(...stages.map((stage) => stage.orderTimeMs)));
-    const commit = encodeCommit(this.record(sequence), database.takeChangelog());
+    this.#restoreFrom = this.#horizon.committed(
+      sequence,
+      this.orderTimeMs,
+      Math.min(...stages.map((stage) => stage.orderTimeMs)),
+    );
+    const record = this.record(sequence);
+    this.#committed = record;
+    const commit = encodeCommit(record, database.takeChangelog());
     const timeMs = Math.max(0, ...stages.map((stage) => stage.orderTimeMs));
     outputs.writer(commitsTopic(topology.applicationId), partition).append(timeMs, null, commit);
     const sections = outputs.take();
@@ -205,7 +221,9 @@ export class Task {
       const choices = stage.takeChoices();
       if (choices.length === 0) continue;
       const value = Buffer.from(JSON.stringify({ version: 1, stage: stage.index, kind: "order", rows: choices }));
-      outputs.writer(choicesTopic(topology.applicationId), partition).append(Math.max(0, stage.orderTimeMs), null, value);
+      outputs
+        .writer(choicesTopic(topology.applicationId), partition)
+        .append(Math.max(0, stage.orderTimeMs), null, value);
     }
   }
 
@@ -215,9 +233,13 @@ export class Task {
     const lanes: Record<string, LanePosition> = {};
     const stages: StagePosition[] = [];
     for (const stage of this.#parts.stages) {
-      for (const input of stage.inputs) inputs[input.node.topic] = { offset: input.position, orderTimeMs: input.takenOrderTimeMs };
+      for (const input of stage.inputs)
+        inputs[input.node.topic] = { offset: input.position, orderTimeMs: input.takenOrderTimeMs };
       if (stage.lanes !== null) {
-        lanes[stage.lanes.topic] = { offset: stage.lanes.position, consumed: stage.lanes.lanes.map((lane) => lane.consumed) };
+        lanes[stage.lanes.topic] = {
+          offset: stage.lanes.position,
+          consumed: stage.lanes.lanes.map((lane) => lane.consumed),
+        };
       }
       const senders: Record<string, { sequence: number; orderTimeMs: number; rank: number }> = {};
       for (const [keySpace, sender] of stage.senders) {
@@ -225,7 +247,15 @@ export class Task {
       }
       stages.push({ orderTimeMs: stage.group.orderTimeMs, rank: stage.group.rank, senders });
     }
-    return { version: 1, sequence, inputs, lanes, stages, partitions: this.#parts.partitions, restoreFrom: this.#restoreFrom };
+    return {
+      version: 1,
+      sequence,
+      inputs,
+      lanes,
+      stages,
+      partitions: this.#parts.partitions,
+      restoreFrom: this.#restoreFrom,
+    };
   }
 
   /** Takes a state batch when one is due; it is written once the commit it belongs to is durable. */
@@ -234,10 +264,10 @@ export class Task {
   }
 
   #beginFlush(nowMs: number): void {
-    const sequence = this.#sequence - 1;
-    const record = this.record(sequence);
+    const record = this.#committed;
+    assert(record !== null, () => `task ${this.id} has state to write and no commit`);
     this.#flushed = record;
-    this.#flusher.begin(nowMs, sequence, Buffer.from(JSON.stringify(record)));
+    this.#flusher.begin(nowMs, record.sequence, Buffer.from(JSON.stringify(record)));
     this.#flusher.durable(this.#durableSequence);
   }
 
@@ -260,7 +290,9 @@ export class Task {
 
   /** Whether the run has reached its end: every input taken, every frame of the other tasks, every commit durable. */
   get finished(): boolean {
-    return this.#inFlight === 0 && this.#parts.stages.every((stage) => stage.group.caughtUp() && !stage.frontierChanged());
+    return (
+      this.#inFlight === 0 && this.#parts.stages.every((stage) => stage.group.caughtUp() && !stage.frontierChanged())
+    );
   }
 
   /** How long the caller may wait for the log before it asks again. */

@@ -6,7 +6,6 @@ import { valueSubject } from "../codec/schema-registry.ts";
 import type { Serde } from "../codec/serde.ts";
 import { KappaError } from "../core/errors.ts";
 import { noMeter } from "../core/meter.ts";
-import { loadModels } from "../task/models.ts";
 import { MemoryLog } from "../log/memory-log.ts";
 import { partitionOf } from "../log/partitioner.ts";
 import { RecordBatchReader, RecordBatchWriter } from "../log/record-batch.ts";
@@ -15,6 +14,7 @@ import { MemoryBackend } from "../state/memory-backend.ts";
 import { StateDatabase } from "../state/state-database.ts";
 import { createTopics, inputSerde, isGlobalTable, partitionedInputs, registerSchemas } from "../task/application.ts";
 import { GlobalTable } from "../task/global-table.ts";
+import { loadModels } from "../task/models.ts";
 import { defaultSettings, type TaskSettings } from "../task/settings.ts";
 import type { Task } from "../task/task.ts";
 import { openTask } from "../task/task-opener.ts";
@@ -57,7 +57,7 @@ export class TopologyTestDriver {
   readonly #options: DriverOptions;
   readonly #partitions: number;
   readonly #registry = new MemorySchemaRegistry();
-  readonly #backends: MemoryBackend[];
+  #backends: MemoryBackend[];
   #schemaIds: Readonly<Record<string, number>> = {};
   #scorers = new Map<number, Scorer>();
   #globalTables: GlobalTable[] = [];
@@ -136,14 +136,19 @@ export class TopologyTestDriver {
 
   #openDatabase(partition: number, discard: boolean): Promise<StateDatabase> {
     if (discard) this.#backends[partition] = new MemoryBackend();
-    const cacheBytes = Math.floor((this.#options.settings?.cacheBytes ?? defaultSettings.cacheBytes) / this.#partitions);
+    const cacheBytes = Math.floor(
+      (this.#options.settings?.cacheBytes ?? defaultSettings.cacheBytes) / this.#partitions,
+    );
     return StateDatabase.open({ backend: this.#backends[partition] as MemoryBackend, cacheBytes });
   }
 
   /** An input topic of the topology. @throws KAPPA_TOPIC_UNKNOWN */
   input(topic: string): TestInput {
-    const node = [...partitionedInputs(this.topology), ...this.topology.nodes.filter(isGlobalTable)].find((input) => input.topic === topic);
-    if (node === undefined) throw new KappaError("KAPPA_TOPIC_UNKNOWN", `the topology does not read "${topic}"`, { topic });
+    const node = [...partitionedInputs(this.topology), ...this.topology.nodes.filter(isGlobalTable)].find(
+      (input) => input.topic === topic,
+    );
+    if (node === undefined)
+      throw new KappaError("KAPPA_TOPIC_UNKNOWN", `the topology does not read "${topic}"`, { topic });
     return new TestInput(node, this.log, this.#partitions, this.#registry);
   }
 
@@ -200,7 +205,7 @@ export class TopologyTestDriver {
    */
   async restart(state: "kept" | "lost"): Promise<void> {
     for (const task of this.#tasks) await task.close();
-    if (state === "lost") this.#backends.forEach((_, p) => this.#backends.splice(p, 1, new MemoryBackend()));
+    if (state === "lost") this.#backends = this.#backends.map(() => new MemoryBackend());
     await this.#start();
   }
 
@@ -219,7 +224,12 @@ export class TestInput {
   readonly #registry: MemorySchemaRegistry;
   #serde: Serde<Value> | null = null;
 
-  constructor(node: StreamSourceNode | TableSourceNode, log: MemoryLog, partitions: number, registry: MemorySchemaRegistry) {
+  constructor(
+    node: StreamSourceNode | TableSourceNode,
+    log: MemoryLog,
+    partitions: number,
+    registry: MemorySchemaRegistry,
+  ) {
     this.#node = node;
     this.#log = log;
     this.#partitions = partitions;
@@ -241,7 +251,11 @@ export class TestInput {
       const timeMs = this.#node.time === null ? 0 : (fields[this.#node.time] as number);
       const buffer = Buffer.alloc(1 << 16);
       const end = serde.encode(value, buffer, 0);
-      (writers[partitionOf(key, this.#partitions)] as RecordBatchWriter).append(timeMs, Buffer.from(String(key)), buffer.subarray(0, end));
+      (writers[partitionOf(key, this.#partitions)] as RecordBatchWriter).append(
+        timeMs,
+        Buffer.from(String(key)),
+        buffer.subarray(0, end),
+      );
     }
     await this.#write(writers);
   }
@@ -296,7 +310,11 @@ export class TestOutput<Out> {
   }
 }
 
-function readTopic<Out>(log: MemoryLog, topic: string, decode: (buffer: Buffer, start: number, end: number) => Out): ReadRecord<Out>[] {
+function readTopic<Out>(
+  log: MemoryLog,
+  topic: string,
+  decode: (buffer: Buffer, start: number, end: number) => Out,
+): ReadRecord<Out>[] {
   const read: ReadRecord<Out>[] = [];
   const reader = new RecordBatchReader();
   const partitions = log.topic(topic)?.partitions ?? 0;

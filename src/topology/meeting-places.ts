@@ -149,8 +149,8 @@ function waysInto(node: GraphNode, nodes: readonly GraphNode[]): GraphNode[] {
 }
 
 function unevenMessage(node: GraphNode, a: GraphNode, b: GraphNode, pathOf: (id: number) => string): string {
-  const passes = ({ id, name }: GraphNode): string =>
+  const passed = ({ id, name }: GraphNode): string =>
     `"${name}" has passed ${pathOf(id) === "" ? "no model" : pathOf(id)}`;
-  const after = { features: "features", join: "join", repartition: "repartition" }[node.kind as string] ?? "merge";
-  return `${passes(a)}, ${passes(b)}; scored rows wait for the end of a commit, so their order would depend on its size: score after the ${after}, or on neither side`;
+  const why = "scored rows wait for the end of a commit, so their order would depend on its size";
+  return `${passed(a)}, ${passed(b)}; ${why}: score after the ${node.kind}, or on neither side`;
 }

@@ -53,7 +53,15 @@ export interface Reason {
 /** The fields that a sink's schema wants and the stream does not have, as a readable compile error. */
 export type Provides<Value, Record> = Value extends Record
   ? unknown
-  : { readonly "the stream lacks or mistypes": { [Name in keyof Record as Name extends keyof Value ? (Value[Name] extends Record[Name] ? never : Name) : Name]: Record[Name] } };
+  : {
+      readonly "the stream lacks or mistypes": {
+        [Name in keyof Record as Name extends keyof Value
+          ? Value[Name] extends Record[Name]
+            ? never
+            : Name
+          : Name]: Record[Name];
+      };
+    };
 
 /**
  * A stream of values of one type. Every method returns a new stream and leaves this one as it is. Functions given to
@@ -106,7 +114,12 @@ export class Stream<V extends object> {
     return this.#map(name, columns, true, compute as unknown as (value: Value) => Value);
   }
 
-  #map<Out extends object>(name: string, columns: ColumnMap, extend: boolean, map: (value: Value) => Value): Stream<Out> {
+  #map<Out extends object>(
+    name: string,
+    columns: ColumnMap,
+    extend: boolean,
+    map: (value: Value) => Value,
+  ): Stream<Out> {
     const added = columnsOf(columns);
     const id = this.#builder.add((id) => ({
       kind: "map",
@@ -135,7 +148,10 @@ export class Stream<V extends object> {
   }
 
   /** Sends each value to the first arm whose predicate holds; a value that fits none is left out. */
-  branch<Arm extends string>(name: string, arms: { readonly [Name in Arm]: (value: V) => boolean }): { readonly [Name in Arm]: Stream<V> } {
+  branch<Arm extends string>(
+    name: string,
+    arms: { readonly [Name in Arm]: (value: V) => boolean },
+  ): { readonly [Name in Arm]: Stream<V> } {
     const entries = Object.entries<(value: V) => boolean>(arms);
     const branch = this.#builder.add((id) => ({
       kind: "branch",
@@ -147,7 +163,13 @@ export class Stream<V extends object> {
       arms: entries.map(([arm]) => arm),
     }));
     const streams = entries.map(([arm]) => {
-      const id = this.#builder.add((id) => ({ kind: "merge", id, name: `${name}-${arm}`, parents: [branch], columns: this.#columns }));
+      const id = this.#builder.add((id) => ({
+        kind: "merge",
+        id,
+        name: `${name}-${arm}`,
+        parents: [branch],
+        columns: this.#columns,
+      }));
       return [arm, new Stream<V>(this.#builder, id, this.key)] as const;
     });
     return Object.fromEntries(streams) as { [Name in Arm]: Stream<V> };
@@ -223,7 +245,10 @@ export class Stream<V extends object> {
     const markEntries = Object.entries<Omit<MarkSource, "mark">>(options.marks ?? {});
     const markNames = new Set(markEntries.map(([mark]) => mark));
     if (markEntries.length > 0 && options.id === undefined) {
-      throw new KappaError("KAPPA_TOPOLOGY_INVALID", `features "${name}" have marks but no id; name the field that labels refer to as "id"`);
+      throw new KappaError(
+        "KAPPA_TOPOLOGY_INVALID",
+        `features "${name}" have marks but no id; name the field that labels refer to as "id"`,
+      );
     }
     const added = features.map((feature) => columnOfAggregate(feature.name, feature.aggregate, columns));
     const id = this.#builder.add((id) => ({
@@ -233,7 +258,12 @@ export class Stream<V extends object> {
       parents: [this.nodeId],
       columns: withColumns(columns, added),
       key: this.key,
-      held: heldColumns(columns, features.map((feature) => feature.aggregate), markNames, options.id),
+      held: heldColumns(
+        columns,
+        features.map((feature) => feature.aggregate),
+        markNames,
+        options.id,
+      ),
       windows,
       features,
       marks: markEntries.map(([mark, source]) => ({ mark, ...source })),
@@ -305,7 +335,13 @@ export class Stream<V extends object> {
         `windows by "${key}" on a stream partitioned by "${this.key}"; repartition by "${key}" first`,
       );
     }
-    return new WindowedStream<V, Key>(this.#builder, this.nodeId, key, window, (id) => new Stream(this.#builder, id, key));
+    return new WindowedStream<V, Key>(
+      this.#builder,
+      this.nodeId,
+      key,
+      window,
+      (id) => new Stream(this.#builder, id, key),
+    );
   }
 
   /**
@@ -346,7 +382,11 @@ export class Stream<V extends object> {
       unless: options.unless ?? null,
       reasons,
     }));
-    return new Stream<V & { [Name in Into]: number | null } & { [Name in Reasons]: Reason[] | null }>(this.#builder, id, this.key);
+    return new Stream<V & { [Name in Into]: number | null } & { [Name in Reasons]: Reason[] | null }>(
+      this.#builder,
+      id,
+      this.key,
+    );
   }
 
   /**
@@ -364,7 +404,11 @@ export class Stream<V extends object> {
    */
   to<Record extends object>(
     topic: string,
-    options: { readonly schema: RecordSchema<Record> & Provides<V, Record>; readonly key: KeyField<V>; readonly format?: "avro" | "json" },
+    options: {
+      readonly schema: RecordSchema<Record> & Provides<V, Record>;
+      readonly key: KeyField<V>;
+      readonly format?: "avro" | "json";
+    },
   ): void {
     this.#builder.add((id) => ({
       kind: "sink",

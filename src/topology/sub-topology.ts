@@ -41,7 +41,11 @@ function parentsInside(node: GraphNode, nodes: readonly GraphNode[]): number[] {
   });
 }
 
-function joinFeedersOfOneDepth(nodes: readonly GraphNode[], groups: Groups, readers: ReadonlyMap<string, number>): void {
+function joinFeedersOfOneDepth(
+  nodes: readonly GraphNode[],
+  groups: Groups,
+  readers: ReadonlyMap<string, number>,
+): void {
   const depthOf = (group: number, visiting: Set<number>): number => {
     if (visiting.has(group)) return 0;
     visiting.add(group);
@@ -79,7 +83,9 @@ function collect(nodes: readonly GraphNode[], groups: Groups, readers: ReadonlyM
   return [...members].map(([group, list], index) => ({
     index,
     nodes: list,
-    inputs: list.filter((node): node is StreamSourceNode | TableSourceNode => node.kind === "source" || node.kind === "table"),
+    inputs: list.filter(
+      (node): node is StreamSourceNode | TableSourceNode => node.kind === "source" || node.kind === "table",
+    ),
     keySpace: [...readers].find(([, reader]) => groups.of(reader) === group)?.[0] ?? null,
   }));
 }

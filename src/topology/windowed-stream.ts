@@ -65,7 +65,10 @@ export class WindowedStream<V extends object, Key extends keyof V & string> {
     const aggregates = defined.map(([feature, { aggregate }]) => ({ name: feature, aggregate }));
     const key = columns.find((column) => column.name === this.#key);
     if (key === undefined) {
-      throw new KappaError("KAPPA_TOPOLOGY_INVALID", `windows "${name}" are keyed by "${this.#key}", which the value no longer has`);
+      throw new KappaError(
+        "KAPPA_TOPOLOGY_INVALID",
+        `windows "${name}" are keyed by "${this.#key}", which the value no longer has`,
+      );
     }
     const id = this.#builder.add((id) => ({
       kind: "window",
@@ -80,7 +83,12 @@ export class WindowedStream<V extends object, Key extends keyof V & string> {
       ],
       key: this.#key,
       window: this.#window,
-      held: heldColumns(columns, aggregates.map(({ aggregate }) => aggregate), new Set(), undefined),
+      held: heldColumns(
+        columns,
+        aggregates.map(({ aggregate }) => aggregate),
+        new Set(),
+        undefined,
+      ),
       aggregates,
       emit: options.emit ?? "onClose",
       idleMs: options.idleMs ?? null,

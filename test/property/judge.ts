@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { partitionOf } from "../../src/index.ts";
-import { aggregateOf, eventsForLate, eventsIn, type HeldEvent } from "./oracle.ts";
-import { featureName, featuresOfStages, inputEvent, type Run, storeName, type Trace } from "./run.ts";
+import { aggregateOf, eventsForLate, eventsIn, firstStageOrder, type HeldEvent, secondStageOrder } from "./oracle.ts";
+import { featureName, featuresOfStages, inputEvent, type Run, sourcesOf, storeName, type Trace } from "./run.ts";
 import type { Scenario, WantedFeature } from "./scenario.ts";
 
 const markNames = ["fraud"];
@@ -42,24 +42,36 @@ function keyIn(scenario: Scenario, stage: number, id: number): string | number {
   return stage === 0 ? `k${wanted.key}` : wanted.other;
 }
 
-/** Events that the first stage found late: older than the highest time its task had seen, less the grace. */
-export function lateEvents(scenario: Scenario, trace: Trace): Set<number> {
-  const late = new Set<number>();
+/** The order time of every row of a first stage, in the order of the trace: the highest its task had seen. */
+export function orderTimesOf(scenario: Scenario, trace: Trace): number[] {
   const highest = new Map<number, number>();
-  for (const { kind, id } of trace) {
+  return trace.map(({ kind, id }) => {
     const wanted = scenario.events[id];
     assert(wanted !== undefined);
     const task = partitionOf(keyIn(scenario, 0, id), scenario.partitions);
     const timeMs = wanted.timeMs + (kind === "label" ? (wanted.labelAfterMs ?? 0) : 0);
     const orderTimeMs = Math.max(highest.get(task) ?? Number.NEGATIVE_INFINITY, timeMs);
     highest.set(task, orderTimeMs);
-    if (kind === "event" && wanted.timeMs < orderTimeMs - scenario.graceMs) late.add(id);
-  }
-  return late;
+    return orderTimeMs;
+  });
+}
+
+const nameOf = ({ kind, id }: Trace[number]): string => `${kind} ${id}`;
+
+/** Events that the first stage found late: older than their order time less the grace. */
+export function lateEvents(scenario: Scenario, trace: Trace, orderTimes: readonly number[]): Set<number> {
+  const late = trace.filter(({ kind, id }, i) => kind === "event" && (scenario.events[id]?.timeMs as number) < (orderTimes[i] as number) - scenario.graceMs);
+  return new Set(late.map(({ id }) => id));
 }
 
 /** Feature by feature, each from all that its key had read before. */
-export function expect(scenario: Scenario, stage: number, trace: Trace, late: ReadonlySet<number>): StageExpectation {
+export function expect(scenario: Scenario, stage: number, traces: readonly Trace[]): StageExpectation {
+  const first = traces[0] as Trace;
+  const trace = traces[stage] as Trace;
+  const orderTimes = orderTimesOf(scenario, first);
+  const late = lateEvents(scenario, first, orderTimes);
+  // A repartitioned row travels at its order time; the stage behind takes it no earlier than those before it.
+  const travels = new Map(first.map((row, i) => [nameOf(row), orderTimes[i] as number]));
   const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
   const held: Event[] = [];
   const marked = new Set<number>();
@@ -67,12 +79,12 @@ export function expect(scenario: Scenario, stage: number, trace: Trace, late: Re
   const stale = new Set<number>();
   const highest = new Map<number, number>();
   const lastStage = stage === scenario.stages - 1;
-  for (const { kind, id } of trace) {
+  for (const row of trace) {
+    const { kind, id } = row;
     const event = eventOf(scenario, id);
     const key = keyIn(scenario, stage, id);
     const task = partitionOf(key, scenario.partitions);
-    const shift = kind === "label" ? (scenario.events[id]?.labelAfterMs ?? 0) : 0;
-    const orderTimeMs = Math.max(highest.get(task) ?? Number.NEGATIVE_INFINITY, event.timeMs + shift);
+    const orderTimeMs = Math.max(highest.get(task) ?? Number.NEGATIVE_INFINITY, travels.get(nameOf(row)) as number);
     highest.set(task, orderTimeMs);
     if (kind === "label") {
       if (!lastStage) continue;
@@ -96,18 +108,6 @@ export function expect(scenario: Scenario, stage: number, trace: Trace, late: Re
     if (!late.has(id)) held.push(event);
   }
   return { features, stale, held };
-}
-
-/** Features of every event as if all events that were in time had come in order of event time. */
-export function expectSorted(scenario: Scenario, stage: number, held: readonly Event[], id: number): readonly unknown[] {
-  const key = keyIn(scenario, stage, id);
-  const sorted = held.filter((each) => keyIn(scenario, stage, each.id) === key).sort((a, b) => a.timeMs - b.timeMs);
-  const at = sorted.findIndex((each) => each.id === id);
-  const event = sorted[at];
-  assert(event !== undefined);
-  const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
-  const read = sorted.slice(0, at + 1);
-  return wanted.map(({ window, aggregate }) => aggregateOf(aggregate, eventsIn(window, read, event.timeMs, event), markNames));
 }
 
 /** Equal as values: -0 and 0 are one number here; that runs agree on the sign is for the hash of outputs to say. */
@@ -136,8 +136,7 @@ export function checkFeature(place: string, feature: WantedFeature, actual: unkn
 
 /** Every output of a run against the oracle, in the order that the stages really took. @returns what is held, by stage */
 export function checkOutputs(scenario: Scenario, { outputs, traces }: Run): readonly StageExpectation[] {
-  const late = lateEvents(scenario, traces[0] as Trace);
-  const stages = traces.map((trace, stage) => expect(scenario, stage, trace, late));
+  const stages = traces.map((_, stage) => expect(scenario, stage, traces));
   const last = stages.at(-1) as StageExpectation;
   const ids = outputs.map(({ value }) => value?.["id"] as number);
   assert.deepEqual([...ids].sort((a, b) => a - b), [...last.features.keys()].sort((a, b) => a - b), "one output an event");
@@ -173,4 +172,37 @@ export function checkState(scenario: Scenario, { driver }: Run, stages: readonly
       }
     }
   });
+}
+
+/** Events after which nothing older or equal was read for their key: they have the features of sorted input. */
+export function checkAsSorted(scenario: Scenario, run: Run): void {
+  const stages = checkOutputs(scenario, run);
+  const outputs = new Map(run.outputs.map(({ value }) => [value?.["id"] as number, value]));
+  stages.forEach(({ held, stale }, stage) => {
+    const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
+    held.forEach((event, at) => {
+      const ofKey = (each: Event): boolean => keyIn(scenario, stage, each.id) === keyIn(scenario, stage, event.id);
+      if (stale.has(event.id) || held.slice(at + 1).some((each) => ofKey(each) && each.timeMs <= event.timeMs)) return;
+      const all = held.filter(ofKey).sort((a, b) => a.timeMs - b.timeMs);
+      const sorted = all.slice(0, all.indexOf(event) + 1);
+      wanted.forEach((feature, i) => {
+        const expected = aggregateOf(feature.aggregate, eventsIn(feature.window, sorted, event.timeMs, event), markNames);
+        checkFeature(`event ${event.id} in stage ${stage}`, feature, outputs.get(event.id)?.[featureName(stage, i)], expected);
+      });
+    });
+  });
+}
+
+/** Each task of each stage took its rows in the one order that their places in the log give. */
+export function checkOrder({ partitions, events }: Scenario, { traces, arrivals }: Run): void {
+  const first = sourcesOf(arrivals, partitions).map(firstStageOrder);
+  const takenBy = (trace: Trace, task: (id: number) => number, of: number): string[] => trace.filter(({ id }) => task(id) === of).map(nameOf);
+  const firstTask = (id: number): number => partitionOf(`k${events[id]?.key}`, partitions);
+  const secondTask = (id: number): number => partitionOf(events[id]?.other as number, partitions);
+  for (let task = 0; task < partitions; task++) {
+    assert.deepEqual(takenBy(traces[0] as Trace, firstTask, task), first[task]?.map(nameOf), `task ${task} of the first stage`);
+    if (traces[1] === undefined) continue;
+    const second = secondStageOrder(first.map((rows) => rows.filter(({ id }) => secondTask(id) === task)));
+    assert.deepEqual(takenBy(traces[1], secondTask, task), second.map(nameOf), `task ${task} of the second stage`);
+  }
 }

@@ -1,7 +1,7 @@
 import { RecordSchema, type Stream, type Topology, TopologyBuilder, days, partitionOf } from "../../src/index.ts";
 import { type ReadRecord, TopologyTestDriver } from "../../src/testing/topology-test-driver.ts";
 import type { SourceRow } from "./oracle.ts";
-import type { Scenario, WantedEvent, WantedFeature } from "./scenario.ts";
+import type { Scenario, Step, WantedEvent, WantedFeature } from "./scenario.ts";
 
 /** An event as it is written to the input. */
 export interface InputEvent {
@@ -153,35 +153,39 @@ export interface Run {
   readonly arrivals: readonly Arrival[];
 }
 
-/** Writes the input piece by piece with a step after each, settles, and hands what came of it to `check`. */
+/** Runs a scenario to its end and hands what came of it to `check`. */
 export async function runScenario(scenario: Scenario, check: (run: Run) => void | Promise<void>): Promise<void> {
-  const { partitions, steps, commitRecordsMax, commitsInFlightMax, bufferedRecordsMax, cacheBytes, flushIntervalMs } = scenario;
   const { topology, schema, traces } = build(scenario);
-  const settings = { commitRecordsMax, commitsInFlightMax, bufferedRecordsMax, cacheBytes, flushIntervalMs };
-  const driver = await TopologyTestDriver.open(topology, { partitions, settings });
+  const driver = await TopologyTestDriver.open(topology, { partitions: scenario.partitions, settings: scenario.cut });
   try {
     const arrivals = arrivalsOf(scenario);
-    for (let i = 0; i < steps.length; i++) {
-      const from = Math.floor((arrivals.length * i) / steps.length);
-      const to = Math.floor((arrivals.length * (i + 1)) / steps.length);
-      await write(driver, arrivals.slice(from, to));
-      await take(driver, partitions, steps[i] as Scenario["steps"][number]);
-    }
-    await driver.settle();
+    await play(driver, scenario, arrivals);
     await check({ driver, outputs: driver.output("out", schema).readAll(), traces, arrivals });
   } finally {
     await driver.close();
   }
 }
 
-export async function write(driver: TopologyTestDriver, arrivals: readonly Arrival[]): Promise<void> {
+/** Writes the input, takes the steps, and settles. */
+export async function play(driver: TopologyTestDriver, { partitions, steps, atOnce }: Scenario, arrivals: readonly Arrival[]): Promise<void> {
+  if (atOnce) await write(driver, arrivals);
+  for (let i = 0; i < steps.length; i++) {
+    const from = Math.floor((arrivals.length * i) / steps.length);
+    const to = Math.floor((arrivals.length * (i + 1)) / steps.length);
+    if (!atOnce) await write(driver, arrivals.slice(from, to));
+    await take(driver, partitions, steps[i] as Step);
+  }
+  await driver.settle();
+}
+
+async function write(driver: TopologyTestDriver, arrivals: readonly Arrival[]): Promise<void> {
   for (const kind of ["event", "label"] as const) {
     const values = arrivals.filter((arrival) => arrival.kind === kind).map(({ value }) => value);
     if (values.length > 0) await driver.input(`${kind}s`).pipeAll(values);
   }
 }
 
-async function take(driver: TopologyTestDriver, partitions: number, step: Scenario["steps"][number]): Promise<void> {
+async function take(driver: TopologyTestDriver, partitions: number, step: Step): Promise<void> {
   switch (step.kind) {
     case "settle":
       return driver.settle();

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { Aggregate, EventWindow, LatePolicy } from "../../src/index.ts";
+import type { Aggregate, EventWindow, LatePolicy, TaskSettings } from "../../src/index.ts";
 
 /** A feature as a scenario asks for it. */
 export interface WantedFeature {
@@ -22,6 +22,9 @@ export interface WantedEvent {
   readonly labelAfterMs: number | null;
 }
 
+/** How a run is cut and bounded, which no result may depend on. */
+export type Cut = Pick<TaskSettings, "commitRecordsMax" | "commitsInFlightMax" | "bufferedRecordsMax" | "cacheBytes" | "flushIntervalMs">;
+
 /** What happens between two pieces of the input. */
 export type Step =
   | { readonly kind: "settle" }
@@ -38,13 +41,10 @@ export interface Scenario {
   readonly marked: boolean;
   readonly features: readonly WantedFeature[];
   readonly events: readonly WantedEvent[];
-  /** The input is written in as many pieces as there are steps, with a step after each. */
   readonly steps: readonly Step[];
-  readonly commitRecordsMax: number;
-  readonly commitsInFlightMax: number;
-  readonly bufferedRecordsMax: number;
-  readonly cacheBytes: number;
-  readonly flushIntervalMs: number;
+  /** Whether the whole input lies in the log before the first step; else a piece of it is written before each. */
+  readonly atOnce: boolean;
+  readonly cut: Cut;
 }
 
 export const epochMs = Date.UTC(2020, 0, 1);
@@ -136,13 +136,12 @@ function event(doubles: fc.Arbitrary<number>, graceMs: number, beyond: boolean):
 export interface ScenarioLimits {
   /** Whether events may come after their grace. */
   readonly beyond: boolean;
-  /** Whether the input may be written in pieces, with restarts and single cycles between. */
-  readonly pieces: boolean;
+  readonly atOnce: boolean;
   readonly eventsMax: number;
 }
 
 /** Events by ascending time, with the delay of each: the order of arrival is that of (time + delay). */
-export function wantedEvents(graceMs: number, { beyond, eventsMax }: ScenarioLimits): fc.Arbitrary<WantedEvent[]> {
+function wantedEvents(graceMs: number, { beyond, eventsMax }: ScenarioLimits): fc.Arbitrary<WantedEvent[]> {
   const few = { minLength: 1, maxLength: Math.min(40, eventsMax), size: "max" as const };
   const many = { minLength: Math.min(150, eventsMax), maxLength: eventsMax, size: "max" as const };
   const list = fc.oneof(
@@ -159,15 +158,14 @@ export function wantedEvents(graceMs: number, { beyond, eventsMax }: ScenarioLim
   });
 }
 
-const step: fc.Arbitrary<Step> = fc.oneof(
+export const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.constant<Step>({ kind: "settle" }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("cycle" as const), task: fc.nat({ max: 3 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("wait" as const), ms: fc.constantFrom(1, 10, 2000) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("restart" as const), state: fc.constantFrom("kept" as const, "lost" as const) }) },
 );
 
-/** How a run is cut and bounded, which no result may depend on. */
-export const cut = fc.record({
+export const cut: fc.Arbitrary<Cut> = fc.record({
   commitRecordsMax: fc.constantFrom(1, 2, 3, 7, 50, 2000),
   commitsInFlightMax: fc.constantFrom(1, 3),
   bufferedRecordsMax: fc.constantFrom(5, 20_000),
@@ -176,9 +174,8 @@ export const cut = fc.record({
 });
 
 export function scenario(limits: ScenarioLimits): fc.Arbitrary<Scenario> {
-  return fc.constantFrom(0, 1, 10, 50, 200).chain((graceMs) =>
-    fc.record({ marked: fc.boolean(), cut }).chain(({ marked, cut }) =>
-      fc.record({
+  return fc.record({ graceMs: fc.constantFrom(0, 1, 10, 50, 200), marked: fc.boolean() }).chain(({ graceMs, marked }) =>
+    fc.record({
         partitions: fc.constantFrom(1, 1, 2, 3, 4),
         stages: fc.constantFrom(1 as const, 2 as const),
         graceMs: fc.constant(graceMs),
@@ -186,14 +183,10 @@ export function scenario(limits: ScenarioLimits): fc.Arbitrary<Scenario> {
         marked: fc.constant(marked),
         features: features(marked),
         events: wantedEvents(graceMs, limits),
-        steps: limits.pieces ? fc.array(step, { minLength: 1, maxLength: 12, size: "max" }) : fc.constant([{ kind: "settle" as const }]),
-        commitRecordsMax: fc.constant(cut.commitRecordsMax),
-        commitsInFlightMax: fc.constant(cut.commitsInFlightMax),
-        bufferedRecordsMax: fc.constant(cut.bufferedRecordsMax),
-        cacheBytes: fc.constant(cut.cacheBytes),
-        flushIntervalMs: fc.constant(cut.flushIntervalMs),
+        steps: fc.array(step, { minLength: 1, maxLength: 12, size: "max" }),
+        atOnce: fc.constant(limits.atOnce),
+        cut,
       }),
-    ),
   );
 }
 

@@ -95,6 +95,34 @@ test("text: a table is a source and a store beside the stream, a global one a su
   );
 });
 
+test("text: who reads it line by line, as kafka-streams-viz does, finds the nodes and edges that json has", () => {
+  for (const topology of [twoStages(), withTables()]) {
+    const read: string[] = [];
+    let name = "";
+    for (const line of describeTopology(topology, "text").split("\n")) {
+      const node = /(Source:|Processor:|Sink:)\s+(\S+)\s+\((topics|topic|stores):(.*)\)/.exec(line);
+      if (node !== null) {
+        name = node[2] ?? "";
+        read.push(`${name} ${node[3]} ${(node[4] ?? "").replace(/[[\]]/g, "").trim()}`);
+      }
+      const next = /-->\s+(.*)$/.exec(line)?.[1] ?? "none";
+      for (const to of next.split(",")) if (to !== "none") read.push(`${name} -> ${to.trim()}`);
+    }
+    const { subTopologies } = JSON.parse(describeTopology(topology, "json")) as TopologyDescription;
+    const written = subTopologies
+      .flatMap((sub) => sub.nodes)
+      .flatMap(({ name, kind, topic, stores, next }) => {
+        const what =
+          kind === "processor" ? `stores ${stores.join(", ")}` : `${kind === "source" ? "topics" : "topic"} ${topic}`;
+        return [`${name} ${what}`.trim(), ...next.map((to) => `${name} -> ${to}`)];
+      });
+    assert.deepEqual(
+      read.map((line) => line.trim()),
+      written,
+    );
+  }
+});
+
 test("mermaid draws sub-topologies as boxes, with topics between them and stores as cylinders", () => {
   assert.equal(
     describeTopology(twoStages(), "mermaid"),

@@ -41,6 +41,11 @@ export class MarkProcessor extends Processor {
       if (this.#reservoir.mark(key, timeMs, id, this.#source.mark, row.orderTimeMs)) return;
     }
     const message = `no event ${String(id)} at ${String(timeMs)} is held for key ${String(key)}`;
-    this.#dead.buryValue(row.timeMs, String(key), row.value, { ...this.#place, offset: row.sequence, reason: "orphan", message });
+    this.#dead.buryValue(row.timeMs, String(key), row.value, {
+      ...this.#place,
+      offset: row.sequence,
+      reason: "orphan",
+      message,
+    });
   }
 }

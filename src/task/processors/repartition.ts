@@ -74,7 +74,12 @@ export class RepartitionSender {
   /** Whether `finish` would tell the receivers anything. */
   changed(frontier: { readonly orderTimeMs: number; readonly rank: number }, caughtUp: boolean): boolean {
     const sent = this.#sent;
-    return this.#emitted > 0 || sent.caughtUp !== caughtUp || sent.orderTimeMs !== frontier.orderTimeMs || sent.rank !== frontier.rank;
+    return (
+      this.#emitted > 0 ||
+      sent.caughtUp !== caughtUp ||
+      sent.orderTimeMs !== frontier.orderTimeMs ||
+      sent.rank !== frontier.rank
+    );
   }
 
   /** Writes a frame to every partition: its rows, if any, and the frontier. @returns rows sent */

@@ -39,7 +39,12 @@ export class ScoreProcessor extends Processor implements Deferred {
   readonly #extras: unknown[] = [null, null];
 
   /** @param bury takes a row whose way on from here threw */
-  constructor(scorer: Scorer, access: ScoreAccess, reasons: ReasonsWanted | null, bury: (row: Row, error: unknown) => void) {
+  constructor(
+    scorer: Scorer,
+    access: ScoreAccess,
+    reasons: ReasonsWanted | null,
+    bury: (row: Row, error: unknown) => void,
+  ) {
     super();
     this.#bury = bury;
     this.#scorer = scorer;
@@ -103,7 +108,12 @@ export class ScoreProcessor extends Processor implements Deferred {
     chosen.forEach((index, i) => {
       rows.set(this.#vectors.subarray(index * this.#width, (index + 1) * this.#width), i * this.#width);
     });
-    const found = await explainRows(this.#scorer, { rows, count: chosen.length, reasonsMax: wanted.size, direction: "raising" });
+    const found = await explainRows(this.#scorer, {
+      rows,
+      count: chosen.length,
+      reasonsMax: wanted.size,
+      direction: "raising",
+    });
     chosen.forEach((index, i) => {
       reasons.set(index, found[i]);
     });

@@ -1,0 +1,7 @@
+// What a user tests a topology with.
+
+// What an adapter of the log must pass.
+export { logConformance } from "./log-conformance.ts";
+export { ManualClock } from "./manual-clock.ts";
+export type { DriverOptions, ReadRecord } from "./topology-test-driver.ts";
+export { TestInput, TestOutput, TopologyTestDriver } from "./topology-test-driver.ts";

@@ -1,0 +1,64 @@
+import { type Cursor, type Log, RecordBatchReader } from "../../src/index.ts";
+
+/** Decisions that are durable. */
+export function decidedIn(log: Log, topic: string): number {
+  let count = 0;
+  const partitions = log.topic(topic)?.partitions ?? 0;
+  for (let p = 0; p < partitions; p++) count += Number(log.endOffset(topic, p, "durable"));
+  return count;
+}
+
+/** Milliseconds of the clock that all processes of a machine share. */
+export function sharedClockMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/** Which decisions were seen, and when, on the shared clock. */
+export interface Seen {
+  readonly keys: string[];
+  readonly atMs: number[];
+}
+
+/** Follows a topic as a reader outside would: durable records only, from where they end now. */
+export class DecisionReader {
+  readonly seen: Seen = { keys: [], atMs: [] };
+  readonly #log: Log;
+  readonly #cursors: Cursor[] = [];
+  readonly #reader = new RecordBatchReader();
+  #stopped = false;
+
+  constructor(log: Log, topic: string) {
+    this.#log = log;
+    const partitions = log.topic(topic)?.partitions ?? 0;
+    for (let p = 0; p < partitions; p++) {
+      this.#cursors.push(log.cursor(topic, p, log.endOffset(topic, p, "durable"), "durable"));
+    }
+  }
+
+  /** Reads until it is stopped. */
+  async run(): Promise<void> {
+    while (!this.#stopped) {
+      this.#read();
+      await this.#log.changed(100);
+    }
+    for (const cursor of this.#cursors) cursor.close();
+  }
+
+  #read(): void {
+    const reader = this.#reader;
+    for (const cursor of this.#cursors) {
+      for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) {
+        const nowMs = sharedClockMs();
+        reader.reset(batch.bytes);
+        while (reader.next()) {
+          this.seen.keys.push(reader.buffer.toString("latin1", reader.keyAt, reader.keyEnd));
+          this.seen.atMs.push(nowMs);
+        }
+      }
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+}
