@@ -36,7 +36,7 @@ export { TopologyBuilder } from "./topology/builder.ts";
 export type { ColumnMap, KeyField, NumericField, RowOf, ScalarField, TimeField } from "./topology/columns.ts";
 export type { Feature, FeatureMap, FeatureValues, SlidingOptions } from "./topology/feature.ts";
 export { Over, WindowFeatures } from "./topology/feature.ts";
-export type { GraphNode, LatePolicy, SubTopology, Topology } from "./topology/graph.ts";
+export type { EventFacts, GraphNode, LatePolicy, SubTopology, Topology } from "./topology/graph.ts";
 export type { FeaturesOptions, MarkOptions, Reason, ScoreOptions } from "./topology/stream.ts";
 export { Stream } from "./topology/stream.ts";
 export { Table } from "./topology/table.ts";

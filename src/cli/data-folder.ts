@@ -5,7 +5,7 @@ import { KappaError } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
 import { type FileLog, type OwnedFileLog, openFileLog } from "../log/file-log.ts";
 import { connectFileLog, readFileLog } from "../log/file-log-socket.ts";
-import type { Topic } from "../log/log.ts";
+import type { Log, Topic } from "../log/log.ts";
 
 /** The folder that holds the embedded log (`log/`), the schemas (`registry/`) and, usually, the state. */
 export class DataFolder {
@@ -50,7 +50,7 @@ export class DataFolder {
 }
 
 /** @throws KAPPA_TOPIC_UNKNOWN with the topics there are */
-export function existingTopic(log: FileLog, name: string): Topic {
+export function existingTopic(log: Log, name: string): Topic {
   const topic = log.topic(name);
   if (topic !== undefined) return topic;
   const names = log.topics().map((each) => each.name);

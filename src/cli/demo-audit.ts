@@ -34,7 +34,11 @@ export class DemoAudit {
   readonly #topics: { readonly decisions: string; readonly deadLetters: string };
   readonly #reader = new RecordBatchReader();
 
-  constructor(log: FileLog, registry: KnownSchemas, topics: { readonly decisions: string; readonly deadLetters: string }) {
+  constructor(
+    log: FileLog,
+    registry: KnownSchemas,
+    topics: { readonly decisions: string; readonly deadLetters: string },
+  ) {
     this.#log = log;
     this.#transactions = new AvroSerde(transactionSchema, -1, registry);
     this.#topics = topics;
@@ -83,7 +87,9 @@ export class DemoAudit {
     if (value === null || headers.get("kappa.dlq.reason") === "orphan") return -1;
     if (headers.get("kappa.dlq.format") === "json") {
       const parsed: unknown = JSON.parse(value.toString());
-      return typeof parsed === "object" && parsed !== null && "tx_id" in parsed ? transactionNumber(String(parsed.tx_id)) : -1;
+      return typeof parsed === "object" && parsed !== null && "tx_id" in parsed
+        ? transactionNumber(String(parsed.tx_id))
+        : -1;
     }
     if (headers.get("__streams.errors.topic") !== "transactions") return -1;
     try {

@@ -132,7 +132,9 @@ export class DemoRun {
     const { paymentCount, terminalIds } = traffic.attack();
     if (burst > 0) return;
     const shop = terminalIds[0] ?? "a web shop";
-    view.announce(`attack: stolen cards are being tried with tiny amounts, ${paymentCount} payments at ${shop} and more elsewhere`);
+    view.announce(
+      `attack: stolen cards are being tried with tiny amounts, ${paymentCount} payments at ${shop} and more elsewhere`,
+    );
   }
 
   /** Stops the engine, deletes its state, starts it again: everything it knew comes back from the log. */
@@ -146,7 +148,9 @@ export class DemoRun {
     await application.wipe();
     decisions.follow();
     const before = decisions.count;
-    view.announce(`wiped: the engine is stopped after ${counted(before)} decisions and its state deleted; payments go on`);
+    view.announce(
+      `wiped: the engine is stopped after ${counted(before)} decisions and its state deleted; payments go on`,
+    );
     const startMs = clock.monotonic();
     await application.start();
     while (application.engine.state === "RESTORING") await sleep(10);
@@ -165,7 +169,7 @@ export class DemoRun {
 
   /** Follows decisions and shows them now and then. */
   #look(): void {
-    const { decisions, view, clock, application } = this.#parts;
+    const { decisions, view, clock } = this.#parts;
     decisions.follow();
     const nowMs = clock.monotonic();
     if (this.#firstMs === null && this.#first()) {

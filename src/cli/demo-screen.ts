@@ -134,7 +134,9 @@ function outcomesOf(outcomes: ReadonlyMap<string, number>): string {
 export function alertLines(decision: FraudDecision): string[] {
   const { decision: outcome, score, rule, tx_id, customer_id, terminal_id, amount } = decision;
   const judged = score === null ? `rule ${rule}` : `score ${score.toFixed(3)}`;
-  const reasons = decision.reasons.map(({ feature, value, change }) => `${feature} ${rounded(value)} (+${change.toFixed(2)})`);
+  const reasons = decision.reasons.map(
+    ({ feature, value, change }) => `${feature} ${rounded(value)} (+${change.toFixed(2)})`,
+  );
   const windows = [
     `customer 1 h: ${decision.customer_count_1h} for ${decision.customer_sum_1h.toFixed(2)}`,
     `24 h: ${decision.customer_count_24h} at ${decision.customer_merchants_24h} merchants`,

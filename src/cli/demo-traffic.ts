@@ -1,9 +1,4 @@
-import {
-  customerProfileSchema,
-  fraudLabelSchema,
-  listEntrySchema,
-  transactionSchema,
-} from "../../schemas/records.ts";
+import { customerProfileSchema, fraudLabelSchema, listEntrySchema, transactionSchema } from "../../schemas/records.ts";
 import { type Attack, FraudSimulator, type SimulatedEvent } from "../../topologies/fraud/simulator.ts";
 import { AvroSerde } from "../codec/avro-serde.ts";
 import type { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";

@@ -27,12 +27,12 @@ export class TopicHasher {
   #slots = new Int32Array(1024);
   #keys = 0;
   /** By number of the key. */
-  #chains = Buffer.alloc(512 * chainLength);
+  #chains: Buffer = Buffer.alloc(512 * chainLength);
   #partitions = new Int32Array(512);
   #hashes = new Int32Array(512);
   /** Where the bytes of a key begin; they end where those of the next one begin. */
   #starts = new Float64Array(513);
-  #bytes = Buffer.alloc(8192);
+  #bytes: Buffer = Buffer.alloc(8192);
   /** Number of the null key, or -1: it has no bytes and is not the empty key. */
   #nullKey = -1;
   #scratch = Buffer.alloc(4096);

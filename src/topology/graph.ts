@@ -34,6 +34,14 @@ export type NodeKind = GraphNode["kind"];
 // biome-ignore lint/complexity/noBannedTypes: a value is an object of any shape here
 export type Value = {};
 
+/** What is known of the event behind a value. */
+export interface EventFacts {
+  /** Event time, epoch ms. */
+  readonly timeMs: number;
+  /** Whether the event came after its grace: its features are as of its time, and later ones do not count it. */
+  readonly late: boolean;
+}
+
 interface NodeBase {
   readonly id: number;
   /** Unique in the topology; becomes the name of its store or internal topic where it has one. */
@@ -79,7 +87,7 @@ export interface MapNode extends NodeBase {
   /** The columns that `map` gives; with `extend` they come on top of the columns of the value. */
   readonly added: readonly Column[];
   readonly extend: boolean;
-  readonly map: (value: Value) => Value;
+  readonly map: (value: Value, event: EventFacts) => Value;
 }
 
 export interface PeekNode extends NodeBase {

@@ -9,7 +9,15 @@ import type { TopologyBuilder } from "./builder.ts";
 import type { ColumnMap, Computed, KeyField, RowOf, TimeField } from "./columns.ts";
 import { type FeatureMap, type FeatureValues, Over } from "./feature.ts";
 import { type FormulaConstants, featureVersion } from "./feature-version.ts";
-import { columnsOf, type FeatureSpec, type LatePolicy, type MarkSource, type Value } from "./graph.ts";
+import {
+  columnsOf,
+  type EventFacts,
+  type FeatureSpec,
+  type LatePolicy,
+  type MapNode,
+  type MarkSource,
+  type Value,
+} from "./graph.ts";
 import type { Table } from "./table.ts";
 import { columnOfAggregate, heldColumns, WindowedStream } from "./windowed-stream.ts";
 
@@ -100,26 +108,21 @@ export class Stream<V extends object> {
   mapValues<Columns extends ColumnMap, Returned extends RowOf<Columns>>(
     name: string,
     columns: Columns,
-    map: (value: V) => Returned,
+    map: (value: V, event: EventFacts) => Returned,
   ): Stream<Computed<Columns, Returned>> {
-    return this.#map(name, columns, false, map as unknown as (value: Value) => Value);
+    return this.#map(name, columns, false, map as unknown as MapNode["map"]);
   }
 
   /** Adds fields to each value: what `compute` returns comes on top of what the value has. */
   extend<Columns extends ColumnMap, Returned extends RowOf<Columns>>(
     name: string,
     columns: Columns,
-    compute: (value: V) => Returned,
+    compute: (value: V, event: EventFacts) => Returned,
   ): Stream<Omit<V, keyof Columns> & Computed<Columns, Returned>> {
-    return this.#map(name, columns, true, compute as unknown as (value: Value) => Value);
+    return this.#map(name, columns, true, compute as unknown as MapNode["map"]);
   }
 
-  #map<Out extends object>(
-    name: string,
-    columns: ColumnMap,
-    extend: boolean,
-    map: (value: Value) => Value,
-  ): Stream<Out> {
+  #map<Out extends object>(name: string, columns: ColumnMap, extend: boolean, map: MapNode["map"]): Stream<Out> {
     const added = columnsOf(columns);
     const id = this.#builder.add((id) => ({
       kind: "map",

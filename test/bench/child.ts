@@ -35,7 +35,10 @@ export class Child {
     });
     this.#process.on("error", (error) => this.#failed?.(error));
     this.#process.on("exit", (code, signal) => {
-      if (code !== 0) this.#failed?.(new Error(`${script} ended with ${signal ?? `code ${code}`}`));
+      if (code !== 0 || this.#waiting.size > 0) {
+        const waited = [...this.#waiting.keys()].map((kind) => ` without its "${kind}"`).join("");
+        this.#failed?.(new Error(`${script} ended with ${signal ?? `code ${code}`}${waited}`));
+      }
     });
   }
 
@@ -77,9 +80,11 @@ export function orderOf<Order>(): Order {
   return JSON.parse(process.argv[2] ?? "null") as Order;
 }
 
-/** In a child: says something to the parent. */
-export function say(kind: string, content: unknown = null): void {
-  process.send?.({ kind, content });
+/** In a child: says something to the parent. Resolves when it is on its way: only then may the channel be closed. */
+export function say(kind: string, content: unknown = null): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.send?.({ kind, content }, (error: Error | null) => (error === null ? resolve() : reject(error)));
+  });
 }
 
 const told = new Map<string, () => void>();

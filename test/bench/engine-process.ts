@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Engine, openFileLog, type TopologyModule } from "../../src/index.ts";
-import { orderOf, say } from "./child.ts";
+import { hangUp, orderOf, say } from "./child.ts";
 import { decidedIn } from "./decision-reader.ts";
 import { type Appended, LogMeter } from "./log-meter.ts";
 
@@ -68,5 +68,5 @@ const run: EngineRun = {
   appended: meter.appended,
 };
 await log.close();
-say("result", run);
-process.disconnect();
+await say("result", run);
+hangUp();

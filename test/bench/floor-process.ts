@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { openFileLog, type TopologyModule } from "../../src/index.ts";
-import { orderOf, say } from "./child.ts";
+import { hangUp, orderOf, say } from "./child.ts";
 import { type Appended, LogMeter } from "./log-meter.ts";
 
 /**
@@ -74,5 +74,5 @@ const run: FloorRun = {
 for (const worker of workers) worker.postMessage("end");
 await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once("exit", resolve))));
 await log.close();
-say("result", run);
-process.disconnect();
+await say("result", run);
+hangUp();

@@ -9,7 +9,7 @@ import type { EngineOrder } from "./engine-process.ts";
 
 const { topology, dataDir, threads, decisionsTopic } = orderOf<EngineOrder>();
 const log = await openFileLog({ directory: join(dataDir, "log") });
-say("open");
+await say("open");
 await toldOf("start");
 const engine = await Engine.start({ topology, log, dataDir, threads });
 while (engine.state !== "RUNNING" || engine.tasks.length < engine.partitions || engine.tasks.some(({ lag }) => lag > 0)) {
@@ -18,11 +18,11 @@ while (engine.state !== "RUNNING" || engine.tasks.length < engine.partitions || 
 }
 const reader = new DecisionReader(log, decisionsTopic);
 const reading = reader.run();
-say("running");
+await say("running");
 await toldOf("stop");
 reader.stop();
 await reading;
 await engine.stop();
 await log.close();
-say("result", reader.seen);
+await say("result", reader.seen);
 hangUp();

@@ -92,16 +92,16 @@ async function main(): Promise<void> {
   await log.createTopic(bareTopic, { partitions });
   const writer = await log.openWriter("bench-producer");
   const bare = records.slice(0, order.bareRecords).map((record) => ({ ...record, topic: bareTopic }));
-  say("bare", await appendPaced(writer, bare, order.perSecond));
+  await say("bare", await appendPaced(writer, bare, order.perSecond));
   await toldOf("go");
   const reader = new DecisionReader(log, order.decisionsTopic);
   const reading = reader.run();
-  say("paced", await appendPaced(writer, records, order.perSecond));
+  await say("paced", await appendPaced(writer, records, order.perSecond));
   await toldOf("stop");
   reader.stop();
   await reading;
   await log.close();
-  say("result", reader.seen);
+  await say("result", reader.seen);
   hangUp();
 }
 

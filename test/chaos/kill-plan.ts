@@ -12,41 +12,58 @@ export const killSteps = [
 
 export type KillStep = (typeof killSteps)[number];
 
-/** The environment variable that carries a `KillPlan` as JSON into the process that is to die. */
-export const killPlanVariable = "KAPPA_TEST_KILL";
+/** The environment variable that carries a `KillOrder` as JSON into the process that is to die. */
+export const killOrderVariable = "KAPPA_TEST_KILL";
 
-/** When a process kills itself: at the first event of `step` for which all the minimums are reached. */
-export interface KillPlan {
-  readonly step: KillStep;
-  /**
-   * False: as the step begins. True: after one more turn of the thread's event loop, when what the step has asked of
-   * the disk is under way or just done.
-   */
-  readonly during: boolean;
-  /** Input records that the application has taken, since its first start. */
-  readonly takenMin: number;
-  /** Input records taken since this process recovered. */
-  readonly recordsMin: number;
-  /** Milliseconds since the engine's threads started. */
-  readonly engineMsMin: number;
-  /** For a kill before the engine starts: so many events of `step` have been seen. 0 waits for the engine. */
-  readonly appendEvents: number;
+/** When a process kills itself. */
+export type KillPlan =
+  | {
+      readonly at: "step";
+      /** At the first event of it for which all the minimums are reached. */
+      readonly step: KillStep;
+      /**
+       * False: as the step begins. True: after one more turn of the thread's event loop, when what the step has asked
+       * of the disk is under way or just done.
+       */
+      readonly during: boolean;
+      /** Input records that the application's tasks have taken since its first start, as far as they have recovered. */
+      readonly takenMin: number;
+      /** Input records taken since this process recovered. */
+      readonly recordsMin: number;
+    }
+  | {
+      /** While input is appended, before the engine starts: when so many groups of frames have reached the step. */
+      readonly at: "append";
+      readonly step: "journal write" | "fsync";
+      readonly groups: number;
+    }
+  | {
+      /** By the clock, whatever the process is doing. */
+      readonly at: "time";
+      /** Since the process started. */
+      readonly processMs: number;
+    };
+
+/** What a process is told. */
+export interface KillOrder {
+  readonly plan: KillPlan;
   /** File that receives a `KillReport`, as JSON. */
   readonly report: string;
 }
 
 /** What a process leaves behind: where it was when it died. */
 export interface KillReport {
-  readonly step: KillStep;
-  /** `handbook-3`, or `journal`. */
+  /** The step it was at, or had been at last; "restart" before the first. */
+  readonly step: KillStep | "restart";
+  /** `handbook-3`, `journal`; empty before the first step. */
   readonly task: string;
   /** Of the commit; for the journal, of the next frame. */
   readonly sequence: number;
   /** Next offset of each of the task's input partitions; empty for the journal. */
   readonly offsets: Readonly<Record<string, number>>;
-  /** Input records taken since the first start. */
-  readonly taken: number;
-  /** Input records taken since this process recovered. */
+  /** Input records that each task has taken since its first start, by its number; only tasks that have recovered. */
+  readonly takenByTask: Readonly<Record<number, number>>;
+  /** Input records taken since this process recovered, over all tasks. */
   readonly records: number;
   /** Since the process started. */
   readonly processMs: number;

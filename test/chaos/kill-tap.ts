@@ -2,34 +2,11 @@ import { subscribe } from "node:diagnostics_channel";
 import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { getEnvironmentData, isMainThread, setEnvironmentData } from "node:worker_threads";
-import { type KillPlan, type KillReport, type KillStep, killPlanVariable } from "./kill-plan.ts";
+import { type KillOrder, type KillReport, type KillStep, killOrderVariable, killSteps } from "./kill-plan.ts";
 
 // Preloaded into a process that is to die (`node --import kill-tap.ts`), and with it into its engine threads. It watches
-// the steps that tasks and the journal publish, and sends the process SIGKILL at the one that the plan names: no handler
-// runs, no buffer is flushed, no thread ends its work.
-
-/** What the taps of all threads of the process share. */
-interface Shared {
-  /** [1 once a kill is under way, ms from the process's start to the engine's plus 1] */
-  readonly flags: Int32Array;
-  /** Input records that each task had taken when it recovered, plus 1; 0 until it has. */
-  readonly recovered: Float64Array;
-  /** Input records that each task has taken. */
-  readonly taken: Float64Array;
-}
-
-const tasksMax = 256;
-const environmentKey = "kappa-test-kill";
-
-function sharedMemory(): Shared {
-  if (isMainThread) setEnvironmentData(environmentKey, new SharedArrayBuffer(8 + 16 * tasksMax));
-  const memory = getEnvironmentData(environmentKey) as SharedArrayBuffer;
-  return {
-    flags: new Int32Array(memory, 0, 2),
-    recovered: new Float64Array(memory, 8, tasksMax),
-    taken: new Float64Array(memory, 8 + 8 * tasksMax, tasksMax),
-  };
-}
+// the steps that tasks and the journal publish, and sends the process SIGKILL where the plan says: no handler runs, no
+// buffer is flushed, no thread ends its work.
 
 /** A step as `src/engine/engine-thread.ts` publishes it. */
 interface TaskEvent {
@@ -45,17 +22,78 @@ interface JournalEvent {
   readonly sequence: number;
 }
 
-class KillTap {
-  readonly #plan: KillPlan;
-  readonly #shared = sharedMemory();
-  /** Events of the wanted step, in this thread. */
-  #events = 0;
+/** What the last event said: a report without what the memory shared by all threads knows. */
+type Place = Pick<KillReport, "step" | "task" | "sequence" | "offsets">;
 
-  constructor(plan: KillPlan) {
-    this.#plan = plan;
-    if (!isMainThread) Atomics.compareExchange(this.#shared.flags, 1, 0, Math.round(this.#processMs()) + 1);
+const tasksMax = 256;
+/** Numbers in `SharedSteps.flags`. */
+const [killing, engineStart, lastStep, lastTask, lastSequence, flagCount] = [0, 1, 2, 3, 4, 6];
+
+/** What the taps of a process's threads know together. */
+class SharedSteps {
+  readonly flags: Int32Array;
+  /** Input records that each task had taken when it recovered, plus 1; 0 until it has. */
+  readonly #recovered: Float64Array;
+  /** Input records that each task has taken. */
+  readonly #taken: Float64Array;
+
+  constructor() {
+    const key = "kappa-test-kill";
+    const head = 4 * flagCount;
+    if (isMainThread) setEnvironmentData(key, new SharedArrayBuffer(head + 16 * tasksMax));
+    const memory = getEnvironmentData(key) as SharedArrayBuffer;
+    this.flags = new Int32Array(memory, 0, flagCount);
+    this.#recovered = new Float64Array(memory, head, tasksMax);
+    this.#taken = new Float64Array(memory, head + 8 * tasksMax, tasksMax);
+  }
+
+  /** A task publishes its first step when it has recovered. */
+  took(task: number, taken: number): void {
+    if (this.#recovered[task] === 0) this.#recovered[task] = taken + 1;
+    this.#taken[task] = taken;
+  }
+
+  report(place: Place): KillReport & { readonly taken: number } {
+    const takenByTask: Record<number, number> = {};
+    let [taken, records] = [0, 0];
+    for (const [task, base] of this.#recovered.entries()) {
+      if (base === 0) continue;
+      const now = this.#taken[task] ?? 0;
+      takenByTask[task] = now;
+      taken += now;
+      records += now - (base - 1);
+    }
+    // `process.uptime` counts from the start of the process in every thread.
+    const processMs = process.uptime() * 1000;
+    const started = this.flags[engineStart] ?? 0;
+    return { ...place, taken, takenByTask, records, processMs, engineMs: started === 0 ? -1 : processMs - started };
+  }
+
+  /** Where the process is as far as the main thread can tell: the task's offsets are in the other thread. */
+  lastPlace(): Place {
+    const [step = 0, task = 0, sequence = 0] = this.flags.subarray(lastStep, lastSequence + 1);
+    if (step === 0) return { step: "restart", task: "", sequence: 0, offsets: {} };
+    const name = task < 0 ? "journal" : `task ${task}`;
+    return { step: killSteps[step - 1] ?? "restart", task: name, sequence, offsets: {} };
+  }
+}
+
+class KillTap {
+  readonly #order: KillOrder;
+  readonly #shared = new SharedSteps();
+  /** Groups of frames that reached the step of an append plan. */
+  #groups = 0;
+
+  constructor(order: KillOrder) {
+    this.#order = order;
+    const { plan } = order;
+    if (!isMainThread) Atomics.compareExchange(this.#shared.flags, engineStart, 0, Math.round(process.uptime() * 1000));
     subscribe("kappa:task", (message) => this.#onTask(message as TaskEvent));
     subscribe("kappa:journal", (message) => this.#onJournal(message as JournalEvent));
+    if (plan.at === "time" && isMainThread) {
+      const strike = () => this.#kill(this.#shared.report(this.#shared.lastPlace()));
+      setTimeout(strike, Math.max(0, plan.processMs - process.uptime() * 1000));
+    }
   }
 
   #onTask({ task, step, sequence, inputs }: TaskEvent): void {
@@ -66,52 +104,45 @@ class KillTap {
       taken += offset;
     }
     const number = Number(task.slice(task.lastIndexOf("-") + 1));
-    if (this.#shared.recovered[number] === 0) this.#shared.recovered[number] = taken + 1;
-    this.#shared.taken[number] = taken;
-    this.#onStep(step === "state-batch" ? "state batch" : (step as KillStep), task, sequence, offsets);
+    this.#shared.took(number, taken);
+    const name = step === "state-batch" ? "state batch" : (step as KillStep);
+    this.#onStep({ step: name, task, sequence, offsets }, name, number);
   }
 
   #onJournal({ step, sequence }: JournalEvent): void {
-    this.#onStep(step === "sync" ? "fsync" : "journal write", "journal", sequence, {});
+    const name = step === "sync" ? "fsync" : "journal write";
+    // Before the engine starts, the journal takes in the input: that is no step of the application.
+    if (this.#shared.flags[engineStart] !== 0) this.#onStep({ step: name, task: "journal", sequence, offsets: {} }, name, -1);
+    else this.#onAppend({ step: name, task: "journal", sequence, offsets: {} });
   }
 
-  #onStep(step: KillStep, task: string, sequence: number, offsets: Readonly<Record<string, number>>): void {
-    const { flags, recovered } = this.#shared;
-    if (step !== this.#plan.step) return;
-    this.#events++;
-    let [taken, records] = [0, 0];
-    for (const [i, base] of recovered.entries()) {
-      if (base === 0) continue;
-      const now = this.#shared.taken[i] ?? 0;
-      taken += now;
-      records += now - (base - 1);
-    }
-    const processMs = this.#processMs();
-    const engineMs = flags[1] ? processMs - (flags[1] - 1) : -1;
-    const report: KillReport = { step, task, sequence, offsets, taken, records, processMs, engineMs };
-    if (!this.#due(report) || Atomics.compareExchange(flags, 0, 0, 1) !== 0) return;
-    if (this.#plan.during) setImmediate(() => this.#kill(report));
+  #onAppend(place: Place): void {
+    const { plan } = this.#order;
+    if (plan.at !== "append" || plan.step !== place.step || ++this.#groups < plan.groups) return;
+    const report = this.#shared.report(place);
+    setImmediate(() => this.#kill(report));
+  }
+
+  #onStep(place: Place, step: KillStep, task: number): void {
+    const { plan } = this.#order;
+    const { flags } = this.#shared;
+    flags[lastStep] = killSteps.indexOf(step) + 1;
+    flags[lastTask] = task;
+    flags[lastSequence] = place.sequence;
+    if (plan.at !== "step" || plan.step !== step) return;
+    const report = this.#shared.report(place);
+    if (report.taken < plan.takenMin || report.records < plan.recordsMin) return;
+    if (plan.during) setImmediate(() => this.#kill(report));
     else this.#kill(report);
   }
 
-  #due({ taken, records, engineMs }: KillReport): boolean {
-    const { appendEvents, takenMin, recordsMin, engineMsMin } = this.#plan;
-    if (appendEvents > 0) return engineMs < 0 && this.#events >= appendEvents;
-    // A task publishes its first step when it has recovered: before, there is nothing to count from.
-    const running = engineMs >= 0 && this.#shared.recovered.some((base) => base > 0);
-    return running && engineMs >= engineMsMin && taken >= takenMin && records >= recordsMin;
-  }
-
   #kill(report: KillReport): void {
-    writeFileSync(this.#plan.report, JSON.stringify(report));
+    // Two threads may come to it at once: one of them reports.
+    if (Atomics.compareExchange(this.#shared.flags, killing, 0, 1) !== 0) return;
+    writeFileSync(this.#order.report, JSON.stringify(report));
     process.kill(process.pid, "SIGKILL");
-  }
-
-  /** `process.uptime` counts from the process's start in every thread; a thread's `performance` from its own. */
-  #processMs(): number {
-    return process.uptime() * 1000;
   }
 }
 
-const plan = process.env[killPlanVariable];
-if (plan !== undefined) new KillTap(JSON.parse(plan) as KillPlan);
+const order = process.env[killOrderVariable];
+if (order !== undefined) new KillTap(JSON.parse(order) as KillOrder);

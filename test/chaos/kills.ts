@@ -46,7 +46,8 @@ async function main(): Promise<number> {
     const options: KillSeriesOptions = {
       ...{ transactions, labels, model: resolve(values.model), partitions: Number(values.partitions) },
       ...{ cacheMb: Number(values["cache-mb"]), seed, directory: join(root, "runs"), say },
-      ...{ lateKills: kills - earlyKills, recordsMin: 10_000, earlyKills, earlyMs: 1000, appendKills: 2 },
+      ...{ lateKills: kills - earlyKills, recordsMin: 10_000, earlyKills, earlyMs: 1000, soonKills: Math.floor(kills / 10), appendKills: 2 },
+      stepHitsMin: kills >= 30 ? 2 : 1,
     };
     say(`seed ${seed}, ${kills} kills`);
     const { kills: struck, findings } = await runKillSeries(options);
@@ -68,7 +69,7 @@ async function inputFiles(directory: string, seed: number): Promise<{ readonly t
 }
 
 function killTable(kills: readonly Kill[]): string[] {
-  const head = ["kill", "kind", "step", "task", "commit", "offsets", "records taken", "since recovery", "ms since start", "of engine"];
+  const head = ["kill", "kind", "step", "task", "commit", "offsets", "records taken", "since recovery", "ms since start", "since engine start"];
   const rows = kills.map((kill, i) => [
     String(i + 1),
     kill.kind,
@@ -85,12 +86,12 @@ function killTable(kills: readonly Kill[]): string[] {
 }
 
 function stepTable(kills: readonly Kill[]): string[] {
-  const rows = killSteps.map((step) => {
+  const rows = [...killSteps, "restart" as const].map((step) => {
     const at = kills.filter((kill) => kill.step === step);
     const count = (kind: Kill["kind"]): string => String(at.filter((kill) => kill.kind === kind).length);
-    return [step, String(at.length), count("late"), count("early"), count("append")];
+    return [step, String(at.length), count("late"), count("early"), count("soon"), count("append")];
   });
-  return table(["step", "kills", "late", "early", "append"], rows);
+  return table(["step", "kills", "late", "early", "soon", "append"], rows);
 }
 
 function print(...blocks: readonly (readonly string[])[]): void {

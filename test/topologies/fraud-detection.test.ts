@@ -27,10 +27,7 @@ const sumOf = (all: readonly Transaction[]): number => all.reduce((sum, { amount
 test("every transaction is decided once", async () => {
   const decisions = await decided;
   assert.ok(decisions.length > 4000, `${decisions.length} decisions`);
-  assert.deepEqual(
-    decisions.map(({ tx_id }) => tx_id).sort(),
-    town.transactions.map(({ tx_id }) => tx_id).sort(),
-  );
+  assert.deepEqual(decisions.map(({ tx_id }) => tx_id).sort(), town.transactions.map(({ tx_id }) => tx_id).sort());
 });
 
 test("velocity is what counting the customer's payments one by one gives", async () => {
@@ -38,7 +35,11 @@ test("velocity is what counting the customer's payments one by one gives", async
   const ofCustomer = Map.groupBy(town.transactions, ({ customer_id }) => customer_id);
   for (const decision of decisions) {
     const all = ofCustomer.get(decision.customer_id) ?? [];
-    for (const [name, sizeMs] of [["1h", hourMs], ["24h", dayMs], ["7d", 7 * dayMs]] as const) {
+    for (const [name, sizeMs] of [
+      ["1h", hourMs],
+      ["24h", dayMs],
+      ["7d", 7 * dayMs],
+    ] as const) {
       const counted = within(all, decision.ts, sizeMs);
       assert.equal(decision[`customer_count_${name}`], counted.length, `${decision.tx_id} count ${name}`);
       assert.equal(decision[`customer_sum_${name}`], sumOf(counted), `${decision.tx_id} sum ${name}`);
@@ -81,7 +82,11 @@ test("a terminal's hour and its known frauds are what counting one by one gives"
     const hour = within(all, decision.ts, hourMs);
     assert.equal(decision.terminal_count_1h, hour.length, decision.tx_id);
     assert.equal(decision.terminal_customers_1h, new Set(hour.map(({ customer_id }) => customer_id)).size);
-    for (const [name, sizeMs] of [["1d", dayMs], ["7d", 7 * dayMs], ["30d", 30 * dayMs]] as const) {
+    for (const [name, sizeMs] of [
+      ["1d", dayMs],
+      ["7d", 7 * dayMs],
+      ["30d", 30 * dayMs],
+    ] as const) {
       const old = within(all, decision.ts - 7 * dayMs, sizeMs);
       const frauds = old.filter(({ tx_id }) => (knownMs.get(tx_id) ?? Number.POSITIVE_INFINITY) <= decision.ts);
       assert.equal(decision[`terminal_count_${name}`], old.length, decision.tx_id);
@@ -96,7 +101,14 @@ test("a terminal's hour and its known frauds are what counting one by one gives"
 //       paid   reported   visible    leaves 1 d    still in 7 d
 test("a fraud counts against its terminal 7 days after it was made", async () => {
   const paid = payment("paid", 0);
-  const label = { tx_id: "paid", ts: startMs + 3 * dayMs, tx_ts: startMs, customer_id: "C1", terminal_id: "T1", fraud: true };
+  const label = {
+    tx_id: "paid",
+    ts: startMs + 3 * dayMs,
+    tx_ts: startMs,
+    customer_id: "C1",
+    terminal_id: "T1",
+    fraud: true,
+  };
   const decisions = await decide({
     labels: [label],
     transactions: [
@@ -117,7 +129,14 @@ test("a fraud counts against its terminal 7 days after it was made", async () =>
 });
 
 test("a dispute that was found genuine counts against nobody", async () => {
-  const label = { tx_id: "paid", ts: startMs + dayMs, tx_ts: startMs, customer_id: "C1", terminal_id: "T1", fraud: false };
+  const label = {
+    tx_id: "paid",
+    ts: startMs + dayMs,
+    tx_ts: startMs,
+    customer_id: "C1",
+    terminal_id: "T1",
+    fraud: false,
+  };
   const decisions = await decide({ labels: [label], transactions: [payment("paid", 0), payment("later", 7 * dayMs)] });
   assert.equal(by(decisions, "later").terminal_count_7d, 1);
   assert.equal(by(decisions, "later").terminal_risk_7d, 0);
@@ -189,7 +208,10 @@ test("lists decide from when an entry is made until it is taken off", async () =
 test("a payment sent twice is decided once and counted once", async () => {
   const twice = payment("twice", hourMs);
   const decisions = await decide({ transactions: [payment("first", 0), twice, twice, payment("after", 1.5 * hourMs)] });
-  assert.deepEqual(decisions.map(({ tx_id }) => tx_id), ["first", "twice", "after"]);
+  assert.deepEqual(
+    decisions.map(({ tx_id }) => tx_id),
+    ["first", "twice", "after"],
+  );
   assert.equal(by(decisions, "after").customer_count_24h, 3);
   assert.equal(by(decisions, "after").terminal_count_1h, 2);
 });
@@ -199,12 +221,23 @@ test("the calendar is UTC, and weeks begin on Monday", async () => {
     transactions: [payment("monday", 0), payment("sunday", 7 * dayMs - 1), payment("tuesday", 8 * dayMs + 5 * hourMs)],
   });
   const calendar = (id: string) => [by(decisions, id).weekday, by(decisions, id).hour];
-  assert.deepEqual([calendar("monday"), calendar("sunday"), calendar("tuesday")], [[0, 0], [6, 23], [1, 5]]);
+  assert.deepEqual(
+    [calendar("monday"), calendar("sunday"), calendar("tuesday")],
+    [
+      [0, 0],
+      [6, 23],
+      [1, 5],
+    ],
+  );
 });
 
 test("the score's band decides, and what stands out from the training median is the reason", async () => {
-  const often = [0, 1, 2, 3, 4].map((minute) => payment(`often-${minute}`, hourMs + minute * 60_000, { customer_id: "C2" }));
-  const events = { transactions: [payment("usual", 0), ...often, payment("large", 2 * hourMs, { customer_id: "C2", amount: 50_000 })] };
+  const often = [0, 1, 2, 3, 4].map((minute) =>
+    payment(`often-${minute}`, hourMs + minute * 60_000, { customer_id: "C2" }),
+  );
+  const events = {
+    transactions: [payment("usual", 0), ...often, payment("large", 2 * hourMs, { customer_id: "C2", amount: 50_000 })],
+  };
   const decisions = await decide(events, { model: "by-hand" });
 
   const usual = by(decisions, "usual");
@@ -215,7 +248,13 @@ test("the score's band decides, and what stands out from the training median is 
   // 5 payments are within the hour: z = -5 + 3 + (5 - 1) = 2.
   assert.equal(large.customer_count_1h, 5);
   assert.deepEqual([large.decision, large.model_version, large.rule], ["decline", "by-hand@7", null]);
-  assert.deepEqual(large.reasons.map(({ feature, value }) => [feature, value]), [["customer_count_1h", 5], ["amount", 500]]);
+  assert.deepEqual(
+    large.reasons.map(({ feature, value }) => [feature, value]),
+    [
+      ["customer_count_1h", 5],
+      ["amount", 500],
+    ],
+  );
   const [first, second] = large.reasons.map(({ change }) => change) as [number, number];
   assert.ok(Math.abs(first - (1 / (1 + Math.exp(-2)) - 1 / (1 + Math.exp(2)))) < 1e-6);
   assert.ok(first >= second && second > 0);
@@ -226,7 +265,10 @@ test("a rule that decides spares the model, and the decision says so", async () 
   const lists = [{ entry: "customer:C1", ts: startMs, kind: "block", reason: "test" }] as const;
   const [decision] = await decide({ lists, transactions: [payment("p", 0)] }, { model: "by-hand" });
   const { decision: outcome, rule, score, model_version, rules_version } = decision as FraudDecision;
-  assert.deepEqual([outcome, rule, score, model_version, rules_version], ["decline", "customer-blocked", null, null, "1"]);
+  assert.deepEqual(
+    [outcome, rule, score, model_version, rules_version],
+    ["decline", "customer-blocked", null, null, "1"],
+  );
 });
 
 test("without a model rules decide, the rest is for a person, and features are the same", async () => {
@@ -235,7 +277,9 @@ test("without a model rules decide, the rest is for a person, and features are t
   const without = await decide({ ...town, transactions });
   const with_ = await decide({ ...town, transactions }, { model: "by-hand" });
   assert.deepEqual(without.map(strip), with_.map(strip));
-  assert.ok(without.every(({ level, score, model_version }) => level === 1 && score === null && model_version === null));
+  assert.ok(
+    without.every(({ level, score, model_version }) => level === 1 && score === null && model_version === null),
+  );
   assert.ok(without.some(({ decision }) => decision === "review"));
 });
 

@@ -54,7 +54,14 @@ export function eventsByTopic(events: Iterable<SimulatedEvent>): Required<TownEv
 export function handMadeScorer(): Scorer {
   const features = ["amount", "customer_count_1h", "terminal_risk_7d"].map((name) => ({ name }));
   const medians = Float32Array.of(20, 1, 0);
-  const model = { name: "by-hand", version: "7", sha256: "0".repeat(64), features, output: "probability", medians } as const;
+  const model = {
+    name: "by-hand",
+    version: "7",
+    sha256: "0".repeat(64),
+    features,
+    output: "probability",
+    medians,
+  } as const;
   return {
     model,
     async score(rows, count, into) {
@@ -82,7 +89,10 @@ export async function decide(events: TownEvents, options: TownOptions = {}): Pro
   try {
     writeFileSync(join(folder, "model.json"), JSON.stringify({ name: "by-hand", version: "7" }));
     const topology = fraudDetection({ model: model === "none" ? "none" : folder });
-    const driver = await TopologyTestDriver.open(topology, { partitions, scorers: { "fraud-score": handMadeScorer() } });
+    const driver = await TopologyTestDriver.open(topology, {
+      partitions,
+      scorers: { "fraud-score": handMadeScorer() },
+    });
     const { transactions, labels = [], profiles = [], lists = [], delisted = [] } = events;
     await driver.input("fraud-lists").pipeAll(lists);
     for (const { entry, timeMs } of delisted) {

@@ -62,13 +62,13 @@ export default function fraudDetection({ model = shippedModel }: FraudParameters
         feature_version: "text",
         late: "boolean",
       },
-      ({ score, reasons, rule_decision }) => ({
+      ({ score, reasons, rule_decision }, { late }) => ({
         event_type: "prediction.made",
         decision: rule_decision ?? bands.decide(score ?? Number.NaN),
         level: modelVersion === null ? 1 : 0,
         reasons: reasons ?? [],
         model_version: score === null ? null : modelVersion,
-        late: false,
+        late,
         ...versions,
       }),
     )

@@ -1,5 +1,5 @@
 import type { Extender } from "../../codec/row-shape.ts";
-import type { Value } from "../../topology/graph.ts";
+import type { EventFacts, Value } from "../../topology/graph.ts";
 import type { Row } from "../row.ts";
 import { Processor } from "./processor.ts";
 
@@ -56,29 +56,29 @@ export class BranchProcessor extends Processor {
 
 /** Replaces the value by what a function gives, brought into the declared shape. */
 export class MapProcessor extends Processor {
-  readonly #map: (value: Value) => Value;
+  readonly #map: (value: Value, event: EventFacts) => Value;
   readonly #project: (source: object) => object;
 
-  constructor(map: (value: Value) => Value, project: (source: object) => object) {
+  constructor(map: (value: Value, event: EventFacts) => Value, project: (source: object) => object) {
     super();
     this.#map = map;
     this.#project = project;
   }
 
   override process(row: Row): void {
-    row.value = this.#project(this.#map(row.value));
+    row.value = this.#project(this.#map(row.value, row));
     this.forward(row);
   }
 }
 
 /** Puts fields that a function computes on top of the value. */
 export class ExtendProcessor extends Processor {
-  readonly #compute: (value: Value) => Value;
+  readonly #compute: (value: Value, event: EventFacts) => Value;
   readonly #extender: Extender;
   readonly #names: readonly string[];
   readonly #extras: unknown[];
 
-  constructor(compute: (value: Value) => Value, extender: Extender, names: readonly string[]) {
+  constructor(compute: (value: Value, event: EventFacts) => Value, extender: Extender, names: readonly string[]) {
     super();
     this.#compute = compute;
     this.#extender = extender;
@@ -87,7 +87,7 @@ export class ExtendProcessor extends Processor {
   }
 
   override process(row: Row): void {
-    const computed = this.#compute(row.value) as Record<string, unknown>;
+    const computed = this.#compute(row.value, row) as Record<string, unknown>;
     const names = this.#names;
     for (let i = 0; i < names.length; i++) this.#extras[i] = computed[names[i] as string];
     row.value = this.#extender.extend(row.value, this.#extras) as Value;
