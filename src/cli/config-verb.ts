@@ -11,7 +11,11 @@ export function configVerb(invocation: Invocation): CommandUnknownOpts {
     .action(async (options, command) => {
       const rows = printableConfig(await invocation.loadConfig(command));
       if (options.json) for (const row of rows) invocation.terminal.print(jsonLine(row));
-      else invocation.terminal.table(["option", "value", "from"], rows.map(({ name, value, source }) => [name, value, source]));
+      else
+        invocation.terminal.table(
+          ["option", "value", "from"],
+          rows.map(({ name, value, source }) => [name, value, source]),
+        );
       invocation.terminal.next("kappa doctor");
     });
   for (const option of configOptions(optionNames.filter((name) => name !== "dataDir"))) verb.addOption(option);

@@ -35,7 +35,10 @@ export function deadLetterOf(reader: RecordBatchReader, partition: number, offse
   const sourcePartition = wholeOrNaN(of(`${errorPrefix}partition`));
   const sourceOffset = wholeOrNaN(of(`${errorPrefix}offset`));
   if (sourceTopic === "" || !Number.isSafeInteger(sourcePartition) || !Number.isSafeInteger(sourceOffset)) {
-    throw new KappaError("KAPPA_RECORD_INVALID", `record ${partition}:${offset} does not say where it comes from: it is no dead letter`);
+    throw new KappaError(
+      "KAPPA_RECORD_INVALID",
+      `record ${partition}:${offset} does not say where it comes from: it is no dead letter`,
+    );
   }
   return {
     partition,
@@ -79,7 +82,10 @@ export function deadLetterFilter(conditions: readonly string[], reason: string |
     const [name = "", value = ""] = condition.split(/=(.*)/s);
     const field = whereFields.find((each) => each === name);
     if (field !== undefined && value !== "") return { field, value };
-    throw new KappaError("KAPPA_USAGE", `"${condition}" is no condition; write one of ${whereFields.join(", ")} and its value: stage=decode`);
+    throw new KappaError(
+      "KAPPA_USAGE",
+      `"${condition}" is no condition; write one of ${whereFields.join(", ")} and its value: stage=decode`,
+    );
   });
   if (reason !== undefined) wanted.push({ field: "reason", value: reason });
   return (letter) => wanted.every(({ field, value }) => fieldOf(letter, field) === value);

@@ -48,7 +48,10 @@ export class DeadLetterRetry {
   readonly #options: RetryOptions;
   readonly #retried: ReadonlySet<string>;
   readonly #sent = new Map<string, number>();
-  readonly #writers = new Map<string, { readonly topic: string; readonly partition: number; readonly writer: RecordBatchWriter }>();
+  readonly #writers = new Map<
+    string,
+    { readonly topic: string; readonly partition: number; readonly writer: RecordBatchWriter }
+  >();
   #pending = 0;
   #retriedBefore = 0;
   #tooManyAttempts = 0;
@@ -104,7 +107,10 @@ export class DeadLetterRetry {
   #write(letter: DeadLetterRecord, reader: RecordBatchReader): boolean {
     const { log, retriesTopic, nowMs } = this.#options;
     const target = log.topic(letter.sourceTopic);
-    const source = letter.cut && target !== undefined ? recordAt(log, target, letter.sourcePartition, letter.sourceOffset)?.reader : reader;
+    const source =
+      letter.cut && target !== undefined
+        ? recordAt(log, target, letter.sourcePartition, letter.sourceOffset)?.reader
+        : reader;
     if (target === undefined || letter.sourcePartition >= target.partitions || source === undefined) {
       this.#sourceGone++;
       return false;

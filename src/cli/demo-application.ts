@@ -1,6 +1,5 @@
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { extname, join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
@@ -11,7 +10,7 @@ import type { Logger } from "../observability/logger.ts";
 import { PrometheusMeter } from "../observability/prometheus-meter.ts";
 import { EngineSources } from "./engine-sources.ts";
 
-const module = fileURLToPath(new URL("../../topologies/fraud/fraud-detection.ts", import.meta.url));
+const module = join(import.meta.dirname, "../../topologies/fraud", `fraud-detection${extname(import.meta.filename)}`);
 
 export interface ApplicationOptions {
   readonly log: OwnedFileLog;

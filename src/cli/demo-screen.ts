@@ -29,28 +29,28 @@ export interface DemoView {
   end(): void;
 }
 
-type Write = (text: string) => void;
+type Print = (line: string) => void;
 
 /** One line a while; a line for every announcement. */
 export class DemoLines implements DemoView {
   readonly intervalMs = 2000;
-  readonly #write: Write;
+  readonly #print: Print;
   #alerts = 0;
 
-  constructor(write: Write) {
-    this.#write = write;
+  constructor(print: Print) {
+    this.#print = print;
   }
 
   announce(line: string): void {
-    this.#write(`${line}\n`);
+    this.#print(line);
   }
 
   show(status: DemoStatus): void {
-    this.#write(`${clockOf(status)}  ${countsOf(status)}  ${latencyOf(status)}\n`);
+    this.#print(`${clockOf(status)}  ${countsOf(status)}  ${latencyOf(status)}`);
     const [newest] = status.alertsNow;
     if (newest !== undefined && status.alerts > this.#alerts) {
       this.#alerts = status.alerts;
-      for (const line of alertLines(newest)) this.#write(`${line}\n`);
+      for (const line of alertLines(newest)) this.#print(line);
     }
   }
 

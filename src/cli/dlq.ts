@@ -40,7 +40,10 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
       const log = (await invocation.dataFolder(command)).read();
       try {
         const topic = deadLetters(log, (await invocation.config(command)).applicationId);
-        const groups = new Map<string, { topic: string; stage: string; reason: string; count: number; newestMs: number }>();
+        const groups = new Map<
+          string,
+          { topic: string; stage: string; reason: string; count: number; newestMs: number }
+        >();
         for (const { letter } of lettersOf(log, topic)) {
           if (!wanted(letter)) continue;
           const { sourceTopic, stage, reason, timeMs } = letter;
@@ -51,10 +54,18 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
           groups.set(id, group);
         }
         const rows = [...groups.values()].sort((a, b) => b.count - a.count);
-        if (options.json) for (const { newestMs, ...row } of rows) terminal.print(jsonLine({ ...row, newest: timeText(newestMs) }));
-        else terminal.table(
+        if (options.json)
+          for (const { newestMs, ...row } of rows) terminal.print(jsonLine({ ...row, newest: timeText(newestMs) }));
+        else
+          terminal.table(
             ["topic", "stage", "reason", "count", "newest event time"],
-            rows.map(({ topic: source, stage, reason, count, newestMs }) => [source, stage, reason, count, timeText(newestMs)]),
+            rows.map(({ topic: source, stage, reason, count, newestMs }) => [
+              source,
+              stage,
+              reason,
+              count,
+              timeText(newestMs),
+            ]),
           );
         const application = topic.name.replace(/-dead-letters$/, "");
         if (rows.length === 0) terminal.say(`${topic.name} is empty`);
@@ -103,8 +114,24 @@ function showVerb(invocation: Invocation): CommandUnknownOpts {
 }
 
 function described(letter: DeadLetterRecord, key: string | null, value: unknown): string {
-  const { partition, offset, sourceTopic, sourcePartition, sourceOffset, stage, reason, message, attempts, cut, internal } = letter;
-  const notes = [cut ? "value cut" : "", internal ? "row of an internal stage" : "", attempts > 1 ? `died ${attempts} times` : ""];
+  const {
+    partition,
+    offset,
+    sourceTopic,
+    sourcePartition,
+    sourceOffset,
+    stage,
+    reason,
+    message,
+    attempts,
+    cut,
+    internal,
+  } = letter;
+  const notes = [
+    cut ? "value cut" : "",
+    internal ? "row of an internal stage" : "",
+    attempts > 1 ? `died ${attempts} times` : "",
+  ];
   const note = notes.filter((each) => each !== "").join(", ");
   return [
     `${partition}:${offset}  ${reason} at ${stage}: ${jsonLine(message).slice(1, -1)}${note === "" ? "" : `  (${note})`}`,
@@ -118,8 +145,14 @@ function retryVerb(invocation: Invocation): CommandUnknownOpts {
     .description("send dead letters again to where they came from, each once; without --yes nothing is sent")
     .addOption(whereOption())
     .option("--reason <reason>", "the same as --where reason=...")
-    .addOption(new Option("--max <count>", "at most so many, oldest first").argParser(wholeNumber(1)).default(Number.POSITIVE_INFINITY, "all"))
-    .addOption(new Option("--max-attempts <count>", "leave alone what died so often").argParser(wholeNumber(1)).default(3))
+    .addOption(
+      new Option("--max <count>", "at most so many, oldest first")
+        .argParser(wholeNumber(1))
+        .default(Number.POSITIVE_INFINITY, "all"),
+    )
+    .addOption(
+      new Option("--max-attempts <count>", "leave alone what died so often").argParser(wholeNumber(1)).default(3),
+    )
     .addOption(new Option("--dry-run", "say what would be sent").conflicts("yes"))
     .option("--yes", "send")
     .action(async (options, command) => {
@@ -136,10 +169,21 @@ function retryVerb(invocation: Invocation): CommandUnknownOpts {
         // Opened before the notes of former retries are read: a retry that still runs is fenced by it.
         const writer = options.yes ? await log.openWriter(retriesTopic) : null;
         const { max, maxAttempts } = options;
-        const result = await new DeadLetterRetry({ log, topic, retriesTopic, wanted, max, maxAttempts, writer, nowMs: clock.now() }).run();
+        const result = await new DeadLetterRetry({
+          log,
+          topic,
+          retriesTopic,
+          wanted,
+          max,
+          maxAttempts,
+          writer,
+          nowMs: clock.now(),
+        }).run();
         await writer?.close();
         report(result, invocation, options.yes === true, maxAttempts);
-        terminal.next(options.yes ? `kappa dlq list --app ${application}` : `kappa dlq retry --app ${application} --yes`);
+        terminal.next(
+          options.yes ? `kappa dlq list --app ${application}` : `kappa dlq retry --app ${application} --yes`,
+        );
       } finally {
         await log.close();
       }
@@ -148,7 +192,8 @@ function retryVerb(invocation: Invocation): CommandUnknownOpts {
 }
 
 function report(result: RetryResult, { terminal }: Invocation, sent: boolean, maxAttempts: number): void {
-  for (const [topic, count] of result.sent) terminal.print(`${counted(count)} ${sent ? "sent" : "to be sent"} to ${topic}`);
+  for (const [topic, count] of result.sent)
+    terminal.print(`${counted(count)} ${sent ? "sent" : "to be sent"} to ${topic}`);
   if (result.sent.size === 0) terminal.print(sent ? "none sent" : "none to be sent");
   const left: readonly (readonly [number, string])[] = [
     [result.retriedBefore, "were sent again before"],
@@ -167,12 +212,18 @@ function deadLetters(log: Log, application: string | undefined): Topic {
   const [only] = topics;
   if (only !== undefined && topics.length === 1) return only;
   const names = topics.map(({ name }) => name.replace(/-dead-letters$/, "")).join(", ");
-  const message = only === undefined ? "no application has run here, so there are no dead letters" : `several applications have dead letters; choose with --app: ${names}`;
+  const message =
+    only === undefined
+      ? "no application has run here, so there are no dead letters"
+      : `several applications have dead letters; choose with --app: ${names}`;
   throw new KappaError("KAPPA_USAGE", message);
 }
 
 /** Every dead letter, the reader standing on it. Other records of the topic are passed over. */
-function* lettersOf(log: Log, topic: Topic): Generator<{ readonly letter: DeadLetterRecord; readonly reader: RecordBatchReader }> {
+function* lettersOf(
+  log: Log,
+  topic: Topic,
+): Generator<{ readonly letter: DeadLetterRecord; readonly reader: RecordBatchReader }> {
   const reader = new RecordBatchReader();
   for (const batch of batchesHeld(log, topic)) {
     reader.reset(batch.bytes);

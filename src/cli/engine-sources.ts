@@ -19,8 +19,8 @@ import type {
 import { ProcessMetrics } from "../observability/process-metrics.ts";
 import type { PrometheusMeter } from "../observability/prometheus-meter.ts";
 import { describeTopology } from "../topology/describe.ts";
-import { storeDescriptions } from "./store-descriptions.ts";
 import { stateKeyOf } from "./state-key-text.ts";
+import { storeDescriptions } from "./store-descriptions.ts";
 
 /** Engine threads report twice a second; after this silence, in ms, one of them hangs. */
 const silenceMaxMs = 30_000;
@@ -65,7 +65,11 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
       modelLoaded: !restoring,
       restoringTasks: restoring ? Math.max(1, engine.restoring.size) : 0,
       checks: [
-        { name: "threads", ok: live, detail: live ? "engine threads report" : `no engine thread reported for ${Math.round(silentMs)} ms` },
+        {
+          name: "threads",
+          ok: live,
+          detail: live ? "engine threads report" : `no engine thread reported for ${Math.round(silentMs)} ms`,
+        },
         { name: "lag", ok: true, detail: `${lag} input records not taken yet` },
       ],
     };
@@ -74,7 +78,14 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
   info(): Readonly<Record<string, unknown>> {
     const { engine, version } = this.#options;
     const { applicationId } = engine.topology;
-    return { application: applicationId, version, node: process.versions.node, state: engine.state, partitions: engine.partitions, tasks: engine.tasks };
+    return {
+      application: applicationId,
+      version,
+      node: process.versions.node,
+      state: engine.state,
+      partitions: engine.partitions,
+      tasks: engine.tasks,
+    };
   }
 
   get contentType(): string {

@@ -2,7 +2,7 @@ import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { RecordSchema } from "../codec/record-schema.ts";
 import { KappaError } from "../core/errors.ts";
 import { loadTopology, type TopologyParameters } from "../engine/topology-module.ts";
-import { modelIn, type ModelReference } from "../scoring/model-reference.ts";
+import { type ModelReference, modelIn } from "../scoring/model-reference.ts";
 import type { ScoreNode } from "../topology/graph.ts";
 import { existingTopic } from "./data-folder.ts";
 import { exitCodes } from "./exit-code.ts";
@@ -10,7 +10,7 @@ import type { Invocation } from "./invocation.ts";
 import { jsonLine } from "./plain-text.ts";
 import { RecordDecoder } from "./record-decoder.ts";
 import { type FoundRecord, newestOfKey } from "./record-finder.ts";
-import { checkScore, type ScoreCheck } from "./score-check.ts";
+import type { ScoreCheck } from "./score-check.ts";
 import { timeText } from "./topic-tail.ts";
 import { parameterOption } from "./topology-option.ts";
 
@@ -60,14 +60,19 @@ export function explainVerb(invocation: Invocation): CommandUnknownOpts {
         const score = await scoreOf(invocation, options.model, options.topology, options.param);
         let check: ScoreCheck | null | undefined;
         if (score !== undefined) {
-          if (schemaId === null) throw new KappaError("KAPPA_USAGE", `decisions in ${topic.name} have no schema, so the vector is unknown`);
+          if (schemaId === null)
+            throw new KappaError("KAPPA_USAGE", `decisions in ${topic.name} have no schema, so the vector is unknown`);
           const schema = new RecordSchema<unknown>(JSON.parse(await registry.schemaOf(schemaId)));
+          const { checkScore } = await import("./score-check.ts");
           check = await checkScore(decision, schema, score.into, score.model, invocation.clock);
           if (check !== null && !check.equal) invocation.exitCode = exitCodes.no;
         }
         print(explanationOf(found, decision, check), options.json === true, invocation);
         if (score === undefined) terminal.next(`kappa explain ${id} --topic ${topic.name} --model MODEL_FOLDER`);
-        else terminal.next(`kappa topics tail ${topic.name} --partition ${found.partition} --from ${found.offset} -n 1 --json`);
+        else
+          terminal.next(
+            `kappa topics tail ${topic.name} --partition ${found.partition} --from ${found.offset} -n 1 --json`,
+          );
       } finally {
         await log.close();
       }
@@ -75,8 +80,11 @@ export function explainVerb(invocation: Invocation): CommandUnknownOpts {
 }
 
 function decisionOf(value: unknown, topic: string): Decision {
-  if (typeof value === "object" && value !== null && !("undecodable" in value) && !("base64" in value)) return value as Decision;
-  throw new KappaError("KAPPA_RECORD_INVALID", `the record of this id in ${topic} is no decision that can be decoded`, { topic });
+  if (typeof value === "object" && value !== null && !("undecodable" in value) && !("base64" in value))
+    return value as Decision;
+  throw new KappaError("KAPPA_RECORD_INVALID", `the record of this id in ${topic} is no decision that can be decoded`, {
+    topic,
+  });
 }
 
 /** Which model is asked, and the field that its score went into. */
@@ -120,15 +128,24 @@ function print(explanation: Explanation, json: boolean, { terminal }: Invocation
   const names = Object.keys(decision);
   const versions = names.filter((name) => name.endsWith("_version"));
   const outcome = [...outcomeFields.filter((name) => name in decision), ...versions];
-  terminal.table(["decision", ""], [...outcome.map((name) => [name, text(decision[name])]), ...Object.entries(headers)]);
-  const reasons = Array.isArray(decision["reasons"]) ? (decision["reasons"] as readonly Reason[]) : [];
+  terminal.table(
+    ["decision", ""],
+    [...outcome.map((name) => [name, text(decision[name])]), ...Object.entries(headers)],
+  );
+  const reasons = Array.isArray(decision.reasons) ? (decision.reasons as readonly Reason[]) : [];
   if (reasons.length > 0) {
     terminal.print("");
-    terminal.table(["reason", "value", "change of score"], reasons.map(({ feature, value, change }) => [feature, text(value), signed(change)]));
+    terminal.table(
+      ["reason", "value", "change of score"],
+      reasons.map(({ feature, value, change }) => [feature, text(value), signed(change)]),
+    );
   }
   terminal.print("");
   const features = names.filter((name) => !outcome.includes(name) && name !== "reasons");
-  terminal.table(["feature", "value"], features.map((name) => [name, text(decision[name])]));
+  terminal.table(
+    ["feature", "value"],
+    features.map((name) => [name, text(decision[name])]),
+  );
   if (check === undefined) return;
   terminal.print("");
   terminal.print(verdict(check));
@@ -137,7 +154,9 @@ function print(explanation: Explanation, json: boolean, { terminal }: Invocation
 function verdict(check: ScoreCheck | null): string {
   if (check === null) return "no score to reproduce: the model was not asked";
   const { model, stored, again, equal } = check;
-  return equal ? `${model} gives the same score again, bit for bit: ${again}` : `${model} gives ${again}, the decision has ${stored}`;
+  return equal
+    ? `${model} gives the same score again, bit for bit: ${again}`
+    : `${model} gives ${again}, the decision has ${stored}`;
 }
 
 function text(value: unknown): string {

@@ -93,7 +93,10 @@ export class CsvFile implements ExportFile {
   readonly #names: readonly string[];
 
   static async create(path: string, columns: readonly Column[]): Promise<CsvFile> {
-    return new CsvFile(new LineFile(await open(path, "w")), columns.map(({ name }) => name));
+    return new CsvFile(
+      new LineFile(await open(path, "w")),
+      columns.map(({ name }) => name),
+    );
   }
 
   private constructor(lines: LineFile, names: readonly string[]) {
@@ -195,7 +198,9 @@ function valueColumn({ name, type }: Column, time: boolean): ParquetColumn {
   });
   switch (type) {
     case "integer":
-      return time ? mapped("TIMESTAMP", (value) => new Date(value as number)) : mapped("INT64", (value) => BigInt(value as number));
+      return time
+        ? mapped("TIMESTAMP", (value) => new Date(value as number))
+        : mapped("INT64", (value) => BigInt(value as number));
     case "number":
       return { name, type: "DOUBLE", nullable: true, of: raw };
     case "boolean":

@@ -4,7 +4,13 @@ import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import type { FileLog } from "../log/file-log.ts";
 import type { Writer } from "../log/log.ts";
-import { fileIdentity, nothingProduced, type ProduceProgress, progressSection, readProgress } from "./produce-progress.ts";
+import {
+  fileIdentity,
+  nothingProduced,
+  type ProduceProgress,
+  progressSection,
+  readProgress,
+} from "./produce-progress.ts";
 import { RowEncoder } from "./row-encoder.ts";
 import type { RowChunk, RowFields, RowFile } from "./row-file.ts";
 import { openRowFile } from "./row-file-opener.ts";
@@ -89,7 +95,16 @@ export class FileProducer {
   ): Promise<ProduceResult> {
     const { topic, partitions, key, time, clock } = this.#options;
     const { serde, schema } = options;
-    const encoder = new RowEncoder({ topic, partitions, key, time, nowMs: clock.now(), serde, schema, untyped: file.untyped });
+    const encoder = new RowEncoder({
+      topic,
+      partitions,
+      key,
+      time,
+      nowMs: clock.now(),
+      serde,
+      schema,
+      untyped: file.untyped,
+    });
     const underWay: Promise<unknown>[] = [];
     const faults = new RowFaults(options, from);
     const firstRow = Math.max(from.row, (options.firstRow ?? 1) - 1);

@@ -11,7 +11,9 @@ export function internalTopics(topics: readonly Topic[]): ReadonlySet<string> {
   const internal = topics.filter(
     ({ name }) =>
       name.startsWith("__") ||
-      applications.some((application) => name.startsWith(application) && ofApplications.test(name.slice(application.length))),
+      applications.some(
+        (application) => name.startsWith(application) && ofApplications.test(name.slice(application.length)),
+      ),
   );
   return new Set(internal.map(({ name }) => name));
 }

@@ -16,7 +16,11 @@ export interface TextRow {
 }
 
 /** Rows of a text file from a byte on, in memory a piece at a time. The last row needs no line feed. */
-export async function* textRows(handle: FileHandle, fromByte: number, findRowEnd: FindRowEnd): AsyncGenerator<TextRow[]> {
+export async function* textRows(
+  handle: FileHandle,
+  fromByte: number,
+  findRowEnd: FindRowEnd,
+): AsyncGenerator<TextRow[]> {
   let buffer = Buffer.allocUnsafeSlow(2 * readBytes);
   let held = 0;
   let byte = fromByte;
@@ -40,7 +44,9 @@ export async function* textRows(handle: FileHandle, fromByte: number, findRowEnd
     if (rows.length > 0) yield rows;
     if (bytesRead === 0) return;
     if (held > rowBytesMax) {
-      throw new KappaError("KAPPA_FILE_INVALID", `the row at byte ${byte} has no end within ${rowBytesMax} bytes`, { byte });
+      throw new KappaError("KAPPA_FILE_INVALID", `the row at byte ${byte} has no end within ${rowBytesMax} bytes`, {
+        byte,
+      });
     }
   }
 }

@@ -1,6 +1,13 @@
 import type { FileHandle } from "node:fs/promises";
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
-import { type AsyncBuffer, type Compressors, type FileMetaData, parquetMetadataAsync, parquetRead, parquetSchema } from "hyparquet";
+import {
+  type AsyncBuffer,
+  type Compressors,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetRead,
+  parquetSchema,
+} from "hyparquet";
 import { KappaError, messageOf } from "../core/errors.ts";
 import { chunkBytes, chunkRowsMax, type FilePlace, type RowChunk, type RowFields, type RowFile } from "./row-file.ts";
 
@@ -9,6 +16,14 @@ const compressors: Compressors = {
   ZSTD: (bytes) => zstdDecompressSync(bytes),
   GZIP: (bytes) => gunzipSync(bytes),
   BROTLI: (bytes) => brotliDecompressSync(bytes),
+};
+
+/** Times straight to epoch milliseconds: a million Dates are a second of garbage collection. */
+const parsers = {
+  timestampFromMilliseconds: (millis: bigint) => Number(millis),
+  timestampFromMicroseconds: (micros: bigint) => Math.floor(Number(micros) / 1000),
+  timestampFromNanoseconds: (nanos: bigint) => Number(nanos / 1_000_000n),
+  dateFromDays: (days: number) => days * 86_400_000,
 };
 
 /**
@@ -78,7 +93,7 @@ export class ParquetRows implements RowFile {
     const rows: RowFields[] = [];
     for (let i = from; i < to; i++) {
       const row: Record<string, unknown> = {};
-      for (let c = 0; c < names.length; c++) row[names[c] as string] = plain((columns[c] as readonly unknown[])[i]);
+      for (let c = 0; c < names.length; c++) row[names[c] as string] = (columns[c] as readonly unknown[])[i];
       rows.push(row);
     }
     return rows;
@@ -93,12 +108,13 @@ export class ParquetRows implements RowFile {
         file: this.#file,
         metadata: this.#metadata,
         compressors,
+        parsers,
         rowStart,
         rowEnd,
         onChunk: ({ columnName, columnData, rowStart: at }) => {
           const column = byName.get(columnName);
           if (column === undefined) return;
-          for (let i = 0; i < columnData.length; i++) column[at - rowStart + i] = columnData[i];
+          for (let i = 0; i < columnData.length; i++) column[at - rowStart + i] = plain(columnData[i]);
         },
       });
     } catch (error) {
@@ -112,7 +128,7 @@ export class ParquetRows implements RowFile {
   }
 }
 
-/** A value as JSON would hold it. An integer beyond what a number holds stays a bigint, which no schema takes. */
+/** A value as JSON would hold it. To be called while the value is still in its page, so that no bigint is kept. An integer beyond what a number holds stays a bigint, which no schema takes. */
 function plain(value: unknown): unknown {
   if (typeof value === "bigint") {
     const number = Number(value);
@@ -124,5 +140,10 @@ function plain(value: unknown): unknown {
 }
 
 function unreadable(path: string, error: unknown): KappaError {
-  return new KappaError("KAPPA_FILE_INVALID", `${path} cannot be read as Parquet: ${messageOf(error)}`, { path }, error);
+  return new KappaError(
+    "KAPPA_FILE_INVALID",
+    `${path} cannot be read as Parquet: ${messageOf(error)}`,
+    { path },
+    error,
+  );
 }

@@ -24,15 +24,22 @@ export function produceVerb(invocation: Invocation): CommandUnknownOpts {
     .requiredOption("--key <field>", "field that is the record key")
     .option("--time <field>", "field that is the event time; without it, now is")
     .option("--schema <file>", "Avro schema (.avsc) of the rows; default: the one registered for the topic")
-    .addOption(new Option("--format <format>", "how values are written").choices(["avro", "json"]).default("avro" as const))
-    .addOption(new Option("--partitions <count>", "of the topic, if it is created here; default 8").argParser(wholeNumber(1)))
     .addOption(
-      new Option("--on-error <what>", "what becomes of a row that does not fit").choices(["stop", "skip"]).default("stop" as const),
+      new Option("--format <format>", "how values are written").choices(["avro", "json"]).default("avro" as const),
     )
     .addOption(
-      new Option("--first-row <number>", "start at this row, whatever was appended before; 1 appends everything again").argParser(
-        wholeNumber(1),
-      ),
+      new Option("--partitions <count>", "of the topic, if it is created here; default 8").argParser(wholeNumber(1)),
+    )
+    .addOption(
+      new Option("--on-error <what>", "what becomes of a row that does not fit")
+        .choices(["stop", "skip"])
+        .default("stop" as const),
+    )
+    .addOption(
+      new Option(
+        "--first-row <number>",
+        "start at this row, whatever was appended before; 1 appends everything again",
+      ).argParser(wholeNumber(1)),
     )
     .action(async (topic, files, options, command) => {
       const { terminal, clock } = invocation;
@@ -43,7 +50,15 @@ export function produceVerb(invocation: Invocation): CommandUnknownOpts {
         const registry = await folder.registry();
         const { serde, rowSchema } = await serdeOf(topic, options.format, schema, registry);
         const partitions = await createTopic(log, topic, options.partitions);
-        const producer = new FileProducer({ topic, partitions, log, clock, terminal, key: options.key, time: options.time ?? null });
+        const producer = new FileProducer({
+          topic,
+          partitions,
+          log,
+          clock,
+          terminal,
+          key: options.key,
+          time: options.time ?? null,
+        });
         for (const file of files) {
           const path = invocation.path(file);
           const startMs = clock.monotonic();
@@ -57,8 +72,11 @@ export function produceVerb(invocation: Invocation): CommandUnknownOpts {
           const seconds = (clock.monotonic() - startMs) / 1000;
           const rate = done.appended === 0 ? "" : `, ${counted(Math.round(done.appended / seconds))}/s`;
           const before = done.before === 0 ? "" : `, ${counted(done.before)} rows before were left as they are`;
-          const skipped = done.skipped === 0 ? "" : `, ${counted(done.skipped)} rows skipped, the first: ${done.firstFault}`;
-          terminal.say(`${file}: ${counted(done.appended)} records in ${seconds.toFixed(1)} s${rate}${before}${skipped}`);
+          const skipped =
+            done.skipped === 0 ? "" : `, ${counted(done.skipped)} rows skipped, the first: ${done.firstFault}`;
+          terminal.say(
+            `${file}: ${counted(done.appended)} records in ${seconds.toFixed(1)} s${rate}${before}${skipped}`,
+          );
         }
       } finally {
         await log.close();
@@ -85,7 +103,8 @@ async function serdeOf(
   given: RecordSchema<RowFields> | undefined,
   registry: EmbeddedSchemaRegistry,
 ): Promise<{ serde: Serde<RowFields>; rowSchema: RecordSchema<RowFields> | null }> {
-  if (format === "json") return { serde: given === undefined ? plainJson : new JsonSerde(given), rowSchema: given ?? null };
+  if (format === "json")
+    return { serde: given === undefined ? plainJson : new JsonSerde(given), rowSchema: given ?? null };
   const subject = valueSubject(topic);
   if (given !== undefined) {
     const id = await registry.register(subject, given.definition);
@@ -93,7 +112,11 @@ async function serdeOf(
   }
   const latest = await registry.latest(subject);
   if (latest === undefined) {
-    throw new KappaError("KAPPA_USAGE", `no schema is registered for ${subject}; add --schema FILE.avsc, or --format json`, { topic });
+    throw new KappaError(
+      "KAPPA_USAGE",
+      `no schema is registered for ${subject}; add --schema FILE.avsc, or --format json`,
+      { topic },
+    );
   }
   const schema = new RecordSchema<RowFields>(JSON.parse(latest.schema));
   return { serde: new AvroSerde(schema, latest.id, registry), rowSchema: schema };

@@ -1,8 +1,9 @@
 import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
+import packageJson from "../../package.json" with { type: "json" };
 import type { Clock } from "../core/clock.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
-import packageJson from "../../package.json" with { type: "json" };
 import { configVerb } from "./config-verb.ts";
+import { demoVerb } from "./demo.ts";
 import { deadLetterVerbs } from "./dlq.ts";
 import { doctorVerb } from "./doctor.ts";
 import { exitCodeOf } from "./exit-code.ts";
@@ -55,6 +56,7 @@ function programOf(invocation: Invocation, { out, err }: Surroundings) {
     .configureOutput({ writeOut: (text) => void out.write(text), writeErr: (text) => void err.write(text) });
   for (const option of configOptions(["dataDir"])) program.addOption(option);
   for (const verb of [
+    demoVerb(invocation),
     runVerb(invocation),
     produceVerb(invocation),
     topicsVerbs(invocation),

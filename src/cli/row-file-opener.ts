@@ -10,7 +10,9 @@ import type { RowFile } from "./row-file.ts";
 export async function openRowFile(path: string): Promise<RowFile> {
   const openRows = openers[extname(path).toLowerCase()];
   if (openRows === undefined) {
-    throw new KappaError("KAPPA_USAGE", `${path} has an unknown ending; known are ${Object.keys(openers).join(", ")}`, { path });
+    throw new KappaError("KAPPA_USAGE", `${path} has an unknown ending; known are ${Object.keys(openers).join(", ")}`, {
+      path,
+    });
   }
   const handle = await openFile(path);
   try {

@@ -1,13 +1,12 @@
 import { readFile } from "node:fs/promises";
-import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
+import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { KappaError, messageOf } from "../core/errors.ts";
 import { loadTopology } from "../engine/topology-module.ts";
-import { lintRules } from "../scoring/compiled-rules.ts";
 import type { GraphNode, RulesNode, Topology } from "../topology/graph.ts";
-import { parameterOption } from "./topology-option.ts";
 import { exitCodes } from "./exit-code.ts";
 import type { Invocation } from "./invocation.ts";
 import { jsonLine } from "./plain-text.ts";
+import { parameterOption } from "./topology-option.ts";
 
 /** `kappa rules ...` */
 export function rulesVerbs(invocation: Invocation): CommandUnknownOpts {
@@ -26,6 +25,7 @@ function lintVerb(invocation: Invocation): CommandUnknownOpts {
       const { terminal } = invocation;
       const topology = await loadTopology({ module: invocation.path(options.topology), parameters: options.param });
       const node = rulesNode(topology, options.node);
+      const { lintRules } = await import("../scoring/compiled-rules.ts");
       const findings = lintRules(await readText(invocation.path(file)), file, columnsBefore(topology, node));
       for (const finding of findings) {
         const { severity, rule, position, message } = finding;
@@ -35,7 +35,9 @@ function lintVerb(invocation: Invocation): CommandUnknownOpts {
       const errors = findings.filter(({ severity }) => severity === "error").length;
       terminal.say(`${file}: ${errors} errors, ${findings.length - errors} warnings`);
       if (errors > 0) invocation.exitCode = exitCodes.no;
-      terminal.next(errors > 0 ? `kappa rules lint ${file} --topology ${options.topology}` : `kappa run ${options.topology}`);
+      terminal.next(
+        errors > 0 ? `kappa rules lint ${file} --topology ${options.topology}` : `kappa run ${options.topology}`,
+      );
     });
 }
 
@@ -45,7 +47,8 @@ function rulesNode(topology: Topology, name: string | undefined): RulesNode {
   const chosen = name === undefined ? nodes : nodes.filter((node) => node.name === name);
   const [only] = chosen;
   if (only !== undefined && chosen.length === 1) return only;
-  const message = chosen.length > 1 ? `topology ${topology.applicationId} has several rules nodes` : "there is no such rules node";
+  const message =
+    chosen.length > 1 ? `topology ${topology.applicationId} has several rules nodes` : "there is no such rules node";
   throw new KappaError("KAPPA_USAGE", `${message}; choose with --node, there are: ${names}`);
 }
 

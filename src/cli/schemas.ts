@@ -39,14 +39,23 @@ function registerVerb(invocation: Invocation): CommandUnknownOpts {
     .description("add a version to a subject; refused when it could not read what the last version wrote")
     .argument("<subject>", "the values of a topic: TOPIC-value")
     .argument("<file>", "Avro schema (.avsc)")
-    .addOption(new Option("--id <number>", "take this id, to rebuild a registry whose ids are in a log").argParser(wholeNumber(1)))
+    .addOption(
+      new Option("--id <number>", "take this id, to rebuild a registry whose ids are in a log").argParser(
+        wholeNumber(1),
+      ),
+    )
     .action(async (subject, file, options, command) => {
       const path = invocation.path(file);
       let schema: string;
       try {
         schema = await readFile(path, "utf8");
       } catch (error) {
-        throw new KappaError("KAPPA_FILE_INVALID", `cannot read the schema ${path}: ${messageOf(error)}`, { path }, error);
+        throw new KappaError(
+          "KAPPA_FILE_INVALID",
+          `cannot read the schema ${path}: ${messageOf(error)}`,
+          { path },
+          error,
+        );
       }
       const registry = await (await invocation.dataFolder(command)).registry();
       const id = await registry.register(subject, schema, options.id === undefined ? {} : { id: options.id });

@@ -1,14 +1,13 @@
 import { dirname } from "node:path";
 import type { RecordSchema } from "../codec/record-schema.ts";
 import type { Clock } from "../core/clock.ts";
-import { messageOf } from "../core/errors.ts";
+import { KappaError, messageOf } from "../core/errors.ts";
 import { noMeter } from "../core/meter.ts";
 import { describeBareModel, describeModel } from "../scoring/manifest.ts";
 import { readModelFile } from "../scoring/model-file.ts";
 import type { ModelReference } from "../scoring/model-reference.ts";
 import { openOnnxScorer } from "../scoring/onnx-scorer.ts";
 import type { ModelDescription } from "../scoring/scorer.ts";
-import { KappaError } from "../core/errors.ts";
 
 /** What came of scoring a stored vector again. */
 export interface ScoreCheck {
@@ -67,7 +66,10 @@ async function load(reference: ModelReference): Promise<{ readonly onnx: Buffer;
   }
   const { onnx, sha256, manifest } = await readModelFile(reference.directory, reference.directory);
   if (manifest === undefined) {
-    throw new KappaError("KAPPA_MODEL_INVALID", `${reference.directory} has no model.json: name the topology with --topology instead`);
+    throw new KappaError(
+      "KAPPA_MODEL_INVALID",
+      `${reference.directory} has no model.json: name the topology with --topology instead`,
+    );
   }
   return { onnx, model: describeModel(manifest, sha256) };
 }

@@ -39,7 +39,10 @@ export class StateFolder {
     const names = existsSync(directory) ? await readdir(directory) : [];
     const partitions = names.filter((name) => /^\d+$/.test(name)).length;
     if (partitions > 0) return new StateFolder(topology, directory, partitions);
-    throw new KappaError("KAPPA_USAGE", `application ${topology.applicationId} has no state in ${directory}; run it, or name another --state-dir`);
+    throw new KappaError(
+      "KAPPA_USAGE",
+      `application ${topology.applicationId} has no state in ${directory}; run it, or name another --state-dir`,
+    );
   }
 
   private constructor(topology: Topology, directory: string, partitions: number) {
@@ -65,7 +68,9 @@ export class StateFolder {
       const timeMs = asOfMs ?? this.#orderTime(name, database);
       if (timeMs === undefined || timeMs === beginningOfTimeMs) return undefined;
       const value = stores.read(name, key, timeMs);
-      return value === null ? undefined : { store: name, key: text, partition, as_of: new Date(timeMs).toISOString(), value };
+      return value === null
+        ? undefined
+        : { store: name, key: text, partition, as_of: new Date(timeMs).toISOString(), value };
     });
   }
 
@@ -73,7 +78,9 @@ export class StateFolder {
   async *keys(name: string, prefix: string | null, limit: number): AsyncGenerator<HeldKey> {
     const { key: type } = this.store(name);
     if (prefix !== null && type === "number") {
-      throw new KappaError("KAPPA_USAGE", `the keys of store ${name} are numbers: they have no prefix`, { store: name });
+      throw new KappaError("KAPPA_USAGE", `the keys of store ${name} are numbers: they have no prefix`, {
+        store: name,
+      });
     }
     let left = limit;
     for (let partition = 0; partition < this.partitions && left > 0; partition++) {
@@ -101,10 +108,16 @@ export class StateFolder {
     return counts;
   }
 
-  async #withTask<Answer>(partition: number, use: (database: StateDatabase, stores: TaskStores) => Answer | Promise<Answer>): Promise<Answer> {
+  async #withTask<Answer>(
+    partition: number,
+    use: (database: StateDatabase, stores: TaskStores) => Answer | Promise<Answer>,
+  ): Promise<Answer> {
     const path = join(this.#directory, String(partition));
     if (!existsSync(path)) {
-      throw new KappaError("KAPPA_USAGE", `${this.#directory} has ${this.partitions} tasks, but none of partition ${partition}: it is not complete`);
+      throw new KappaError(
+        "KAPPA_USAGE",
+        `${this.#directory} has ${this.partitions} tasks, but none of partition ${partition}: it is not complete`,
+      );
     }
     const backend = await LevelBackend.open({ path });
     try {

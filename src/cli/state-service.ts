@@ -51,7 +51,8 @@ export class StateService {
     let response: Response;
     let body: unknown;
     try {
-      const headers: Record<string, string> = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` };
+      const headers: Record<string, string> =
+        this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` };
       response = await fetch(`${this.#url}${path}`, { headers, signal: AbortSignal.timeout(answerMs) });
       body = await response.json();
     } catch (error) {
@@ -66,6 +67,8 @@ export class StateService {
     if (response.ok || response.status === 404) return { status: response.status, body };
     const said = (body as { readonly error?: unknown }).error ?? response.statusText;
     const hint = response.status === 401 ? "; set HTTP_TOKEN as the application has it" : "";
-    throw new KappaError("KAPPA_USAGE", `${this.#url} answers ${response.status}: ${String(said)}${hint}`, { url: this.#url });
+    throw new KappaError("KAPPA_USAGE", `${this.#url} answers ${response.status}: ${String(said)}${hint}`, {
+      url: this.#url,
+    });
   }
 }

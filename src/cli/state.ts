@@ -7,7 +7,7 @@ import { exitCodes } from "./exit-code.ts";
 import { configOptions, type Invocation } from "./invocation.ts";
 import { parsePosition } from "./log-position.ts";
 import { jsonLine, visible } from "./plain-text.ts";
-import { StateFolder } from "./state-folder.ts";
+import type { StateFolder } from "./state-folder.ts";
 import { type StateAnswer, StateService } from "./state-service.ts";
 import { parameterOption } from "./topology-option.ts";
 
@@ -52,7 +52,10 @@ function getVerb(invocation: Invocation): CommandUnknownOpts {
         terminal.print(jsonLine(answer));
       } else {
         terminal.say(`${store}, partition ${answer.partition}, as of ${answer.as_of}`);
-        terminal.table(["name", "value"], Object.entries(answer.value).map(([name, value]) => [name, cell(value)]));
+        terminal.table(
+          ["name", "value"],
+          Object.entries(answer.value).map(([name, value]) => [name, cell(value)]),
+        );
       }
       const source = options.topology === undefined ? "" : ` --topology ${options.topology}`;
       terminal.next(`kappa state stats${source}`);
@@ -81,11 +84,16 @@ function scanVerb(invocation: Invocation): CommandUnknownOpts {
         count++;
         const value = options.values ? (await folder.read(store, String(key), undefined))?.value : undefined;
         const shown = value === undefined ? "" : `  ${jsonLine(value)}`;
-        terminal.print(options.json ? jsonLine({ partition, key, ...(value === undefined ? {} : { value }) }) : `${visible(String(key))}${shown}`);
+        terminal.print(
+          options.json
+            ? jsonLine({ partition, key, ...(value === undefined ? {} : { value }) })
+            : `${visible(String(key))}${shown}`,
+        );
         await terminal.drained();
       }
       terminal.say(count === limit ? `${count} keys, and there may be more: raise --limit` : `${count} keys`);
-      if (first !== undefined) terminal.next(`kappa state get --store ${store} --key ${shellWord(first)} --topology ${options.topology}`);
+      if (first !== undefined)
+        terminal.next(`kappa state get --store ${store} --key ${shellWord(first)} --topology ${options.topology}`);
     });
   return withStateDir(verb);
 }
@@ -105,8 +113,11 @@ function statsVerb(invocation: Invocation): CommandUnknownOpts {
         const [stores, info] = [await service.stores(), await service.info()];
         if (options.json) terminal.print(jsonLine({ ...info, stores }));
         else {
-          terminal.table(["store", "kind", "key", "partitions"], stores.map(({ name, kind, key, partitions }) => [name, kind, key, partitions]));
-          terminal.say(`${String(info["application"])} ${String(info["state"])}`);
+          terminal.table(
+            ["store", "kind", "key", "partitions"],
+            stores.map(({ name, kind, key, partitions }) => [name, kind, key, partitions]),
+          );
+          terminal.say(`${String(info.application)} ${String(info.state)}`);
         }
         terminal.next(`kappa state get --store ${stores[0]?.name ?? "STORE"} --key KEY`);
         return;
@@ -114,7 +125,11 @@ function statsVerb(invocation: Invocation): CommandUnknownOpts {
       const folder = await folderOf(invocation, config, options.topology, options.param);
       const counts = await folder.counts();
       if (options.json) for (const row of counts) terminal.print(jsonLine(row));
-      else terminal.table(["store", "partition", "keys"], counts.map(({ store, partition, keys }) => [store, partition, keys]));
+      else
+        terminal.table(
+          ["store", "partition", "keys"],
+          counts.map(({ store, partition, keys }) => [store, partition, keys]),
+        );
       terminal.next(`kappa state scan --store ${folder.stores[0]?.name ?? "STORE"} --topology ${options.topology}`);
     });
   return withStateDir(verb);
@@ -130,8 +145,14 @@ function serviceOf({ httpHost, httpPort, httpToken }: Config, url: string | unde
   return new StateService(url ?? `http://${host}:${httpPort}`, httpToken);
 }
 
-async function folderOf(invocation: Invocation, config: Config, module: string, parameters: TopologyParameters): Promise<StateFolder> {
+async function folderOf(
+  invocation: Invocation,
+  config: Config,
+  module: string,
+  parameters: TopologyParameters,
+): Promise<StateFolder> {
   const topology = await loadTopology({ module: invocation.path(module), parameters });
+  const { StateFolder } = await import("./state-folder.ts");
   return StateFolder.open(invocation.path(config.stateDir), topology);
 }
 

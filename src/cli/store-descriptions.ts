@@ -7,7 +7,14 @@ export function storeDescriptions(topology: Topology, partitions: number): Store
     const column = keyColumn(node);
     if (column === null) return [];
     const type = [...node.columns, ...heldColumns(node)].find(({ name }) => name === column)?.type;
-    return [{ name: node.name, kind: node.kind, key: type === "integer" || type === "number" ? "number" : "text", partitions }];
+    return [
+      {
+        name: node.name,
+        kind: node.kind,
+        key: type === "integer" || type === "number" ? "number" : "text",
+        partitions,
+      },
+    ];
   });
 }
 

@@ -77,13 +77,27 @@ function addBatch(batch: RecordBatch, values: ValueReader, file: ExportFile): vo
       value = reader.valueAt < 0 ? null : values.decode(reader.buffer, reader.valueAt, reader.valueEnd);
     } catch (error) {
       const place = `${batch.topic} ${batch.partition}:${offset}`;
-      throw new KappaError("KAPPA_RECORD_INVALID", `${place} cannot be decoded: ${messageOf(error)}`, { offset }, error);
+      throw new KappaError(
+        "KAPPA_RECORD_INVALID",
+        `${place} cannot be decoded: ${messageOf(error)}`,
+        { offset },
+        error,
+      );
     }
-    file.add({ partition: batch.partition, offset, timeMs: reader.timestamp, key: reader.key()?.toString() ?? null, value });
+    file.add({
+      partition: batch.partition,
+      offset,
+      timeMs: reader.timestamp,
+      key: reader.key()?.toString() ?? null,
+      value,
+    });
   }
 }
 
-async function openFile({ topic, registry, path }: ExportOptions, draft: string): Promise<{ file: ExportFile; values: ValueReader }> {
+async function openFile(
+  { topic, registry, path }: ExportOptions,
+  draft: string,
+): Promise<{ file: ExportFile; values: ValueReader }> {
   const format = /\.(parquet|csv|ndjson)$/.exec(path)?.[1];
   if (format === undefined) {
     throw new KappaError("KAPPA_USAGE", `${path} has an unknown ending; name a file.parquet, file.csv or file.ndjson`);

@@ -1,7 +1,13 @@
 import type { Log, RecordBatch, Topic } from "../log/log.ts";
 
 /** Batches of one partition from an offset to an end that does not move, durable ones only. */
-export function* batchesOf(log: Log, topic: Topic, partition: number, from: bigint, end: bigint): Generator<RecordBatch> {
+export function* batchesOf(
+  log: Log,
+  topic: Topic,
+  partition: number,
+  from: bigint,
+  end: bigint,
+): Generator<RecordBatch> {
   if (from >= end) return;
   const cursor = log.cursor(topic.name, partition, from, "durable");
   try {

@@ -53,14 +53,22 @@ export async function tailTopic(options: TailOptions): Promise<number> {
 function openCursors({ topic, log, from, partition, invocation }: TailOptions): Cursor[] {
   const position = parsePosition(from, invocation.clock.now());
   if (partition !== undefined && partition >= topic.partitions) {
-    throw new KappaError("KAPPA_USAGE", `topic ${topic.name} has partitions 0 to ${topic.partitions - 1}, there is no ${partition}`);
+    throw new KappaError(
+      "KAPPA_USAGE",
+      `topic ${topic.name} has partitions 0 to ${topic.partitions - 1}, there is no ${partition}`,
+    );
   }
   const partitions = partition === undefined ? Array.from({ length: topic.partitions }, (_, p) => p) : [partition];
   return partitions.map((p) => log.cursor(topic.name, p, offsetAt(position, log, topic.name, p), "durable"));
 }
 
 /** @returns records printed, at most `limit` */
-function printBatch(batch: RecordBatch, decoder: RecordDecoder, limit: number, { invocation, json }: TailOptions): number {
+function printBatch(
+  batch: RecordBatch,
+  decoder: RecordDecoder,
+  limit: number,
+  { invocation, json }: TailOptions,
+): number {
   const { terminal } = invocation;
   const reader = new RecordBatchReader();
   reader.reset(batch.bytes);
@@ -72,10 +80,23 @@ function printBatch(batch: RecordBatch, decoder: RecordDecoder, limit: number, {
     const value = decoder.decode(reader.buffer, reader.valueAt, reader.valueEnd);
     const time = timeText(reader.timestamp);
     if (json) {
-      const headers = Object.fromEntries(reader.headers().map((each) => [each.name, Buffer.from(each.value).toString()]));
-      terminal.print(jsonLine({ partition: batch.partition, offset, time, key, value, ...(reader.headerCount > 0 ? { headers } : {}) }));
+      const headers = Object.fromEntries(
+        reader.headers().map((each) => [each.name, Buffer.from(each.value).toString()]),
+      );
+      terminal.print(
+        jsonLine({
+          partition: batch.partition,
+          offset,
+          time,
+          key,
+          value,
+          ...(reader.headerCount > 0 ? { headers } : {}),
+        }),
+      );
     } else {
-      terminal.print(`${batch.partition}:${offset}  ${time}  ${key === null ? "(no key)" : visible(key)}  ${jsonLine(value)}`);
+      terminal.print(
+        `${batch.partition}:${offset}  ${time}  ${key === null ? "(no key)" : visible(key)}  ${jsonLine(value)}`,
+      );
     }
   }
   return printed;

@@ -1,13 +1,12 @@
 import { Argument, Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 import { KappaError } from "../core/errors.ts";
-import { RecordBatchReader } from "../log/record-batch.ts";
 import { loadTopology } from "../engine/topology-module.ts";
 import type { FileLog } from "../log/file-log.ts";
 import type { Log, Topic } from "../log/log.ts";
+import { RecordBatchReader } from "../log/record-batch.ts";
 import { isGlobalTable, partitionedInputs } from "../task/application.ts";
-import { existingTopic } from "./data-folder.ts";
 import { parsedBy, wholeNumber } from "./arguments.ts";
-import { parameterOption } from "./topology-option.ts";
+import { existingTopic } from "./data-folder.ts";
 import { internalTopics } from "./internal-topics.ts";
 import type { Invocation } from "./invocation.ts";
 import { parseDuration, positionForms } from "./log-position.ts";
@@ -18,6 +17,7 @@ import { exportTopic } from "./topic-export.ts";
 import { TopicHasher } from "./topic-hash.ts";
 import { batchesHeld, recordCount } from "./topic-reader.ts";
 import { tailTopic } from "./topic-tail.ts";
+import { parameterOption } from "./topology-option.ts";
 
 /** `kappa topics ...` */
 export function topicsVerbs(invocation: Invocation): CommandUnknownOpts {
@@ -51,7 +51,8 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
             internal: internal.has(topic.name),
           }));
         if (options.json) for (const row of rows) terminal.print(jsonLine(row));
-        else terminal.table(
+        else
+          terminal.table(
             ["topic", "partitions", "records", ...(options.bytes ? ["bytes"] : []), "kept", ""],
             rows.map((row) => [
               row.topic,
@@ -99,10 +100,16 @@ function createVerb(invocation: Invocation): CommandUnknownOpts {
       const wanted = new Set(names);
       if (options.topology !== undefined) {
         const topology = await loadTopology({ module: invocation.path(options.topology), parameters: options.param });
-        for (const { topic } of [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)]) wanted.add(topic);
+        for (const { topic } of [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)])
+          wanted.add(topic);
       }
-      if (wanted.size === 0) throw new KappaError("KAPPA_USAGE", "no topic is named; type: kappa topics create NAME --partitions 8");
-      const config = { partitions: options.partitions, retentionMs: options.retention, retentionBytes: options.retentionBytes };
+      if (wanted.size === 0)
+        throw new KappaError("KAPPA_USAGE", "no topic is named; type: kappa topics create NAME --partitions 8");
+      const config = {
+        partitions: options.partitions,
+        retentionMs: options.retention,
+        retentionBytes: options.retentionBytes,
+      };
       const log = await (await invocation.dataFolder(command)).connect();
       try {
         for (const name of wanted) {
@@ -116,11 +123,18 @@ function createVerb(invocation: Invocation): CommandUnknownOpts {
     });
 }
 
-async function createTopic(log: FileLog, name: string, config: Parameters<Log["createTopic"]>[1], dryRun: boolean): Promise<string> {
+async function createTopic(
+  log: FileLog,
+  name: string,
+  config: Parameters<Log["createTopic"]>[1],
+  dryRun: boolean,
+): Promise<string> {
   const existing = log.topic(name);
   if (existing === undefined && dryRun) return `would be created with ${config.partitions} partitions`;
   if (!dryRun) await log.createTopic(name, config);
-  return existing === undefined ? `created with ${config.partitions} partitions` : `is there, with ${existing.partitions} partitions`;
+  return existing === undefined
+    ? `created with ${config.partitions} partitions`
+    : `is there, with ${existing.partitions} partitions`;
 }
 
 function tailVerb(invocation: Invocation): CommandUnknownOpts {
@@ -158,7 +172,14 @@ function exportVerb(invocation: Invocation): CommandUnknownOpts {
       const path = invocation.path(options.out);
       try {
         const topic = existingTopic(log, name);
-        const rows = await exportTopic({ topic, log, registry: await folder.registry(), path, from: options.from, invocation });
+        const rows = await exportTopic({
+          topic,
+          log,
+          registry: await folder.registry(),
+          path,
+          from: options.from,
+          invocation,
+        });
         invocation.terminal.say(`wrote ${counted(rows)} records of ${name} to ${path}`);
       } finally {
         await log.close();

@@ -2,12 +2,14 @@ import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-ty
 import { loadTopology } from "../engine/topology-module.ts";
 import { topologyFormats } from "../observability/http-sources.ts";
 import { describeTopology } from "../topology/describe.ts";
-import { parameterOption } from "./topology-option.ts";
 import type { Invocation } from "./invocation.ts";
+import { parameterOption } from "./topology-option.ts";
 
 /** `kappa topology ...` */
 export function topologyVerbs(invocation: Invocation): CommandUnknownOpts {
-  return new Command("topology").description("look at a topology without running it").addCommand(describeVerb(invocation));
+  return new Command("topology")
+    .description("look at a topology without running it")
+    .addCommand(describeVerb(invocation));
 }
 
 function describeVerb(invocation: Invocation): CommandUnknownOpts {

@@ -137,7 +137,9 @@ export class ByteReader {
     const wide = prefix & 1;
     const start = this.at;
     this.at += (prefix >>> 1) << wide;
-    return wide === 1 ? this.buffer.toString("utf16le", start, this.at) : this.buffer.toString("latin1", start, this.at);
+    return wide === 1
+      ? this.buffer.toString("utf16le", start, this.at)
+      : this.buffer.toString("latin1", start, this.at);
   }
 
   key(): StateKey {

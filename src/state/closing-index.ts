@@ -64,7 +64,7 @@ class ChunkKind implements EntityKind<Chunk> {
     return chunk;
   }
   contentBytes(chunk: Chunk): number {
-    return chunk.keys.reduce((bytes, key) => bytes + entryBytes(key), 100);
+    return chunk.keys.reduce<number>((bytes, key) => bytes + entryBytes(key), 100);
   }
   release(): void {}
 }
@@ -145,6 +145,7 @@ export class ClosingIndex {
   }
 
   #moveOut(chunk: Chunk): void {
+    this.#chunks.changed(chunk); // dirty, so that the other one does not push it out
     const full = new Chunk(`${chunk.key}/${chunk.fullCount++}`);
     const before = this.#chunks.kind.contentBytes(chunk);
     full.times.push(...chunk.times.splice(0));
@@ -153,7 +154,7 @@ export class ClosingIndex {
     this.#chunks.add(full);
   }
 
-  /** Whether an entry comes up at or before `orderTimeMs`; if so, the fields of `queue` tell which is first. */
+  /** Takes off the first entry that comes up at or before `orderTimeMs`, by time, then key; null when there is none. */
   pop(orderTimeMs: number): { readonly timeMs: number; readonly key: StateKey } | null {
     const ahead = this.#buckets();
     while (ahead.length > 0) {

@@ -86,15 +86,18 @@ export interface CacheBudget {
   makeRoom(): void;
 }
 
+/** V8 lets its heap grow to about this much of what is live before it collects: that is what a process is seen with. */
+const heapHeadroom = 1.4;
+
 /**
- * Bytes of an entity's place in memory apart from its content, measured on Node 24: the object (header and up to seven
+ * Bytes of an entity's place on the heap apart from its content, measured on Node 24: the object (header and up to seven
  * fields), its entry in the map at the average load of one that doubles, and its place in the ring.
  */
-const placeBytes = 80 + 44 + 12;
+const placeBytes = Math.ceil((80 + 44 + 12) * heapHeadroom);
 
 /** Bytes of a key as a one-byte string; numbers that are small integers cost nothing. */
 function keyResidentBytes(key: StateKey): number {
-  return typeof key === "string" ? 16 + Math.ceil(key.length / 8) * 8 : 0;
+  return typeof key === "string" ? Math.ceil((16 + Math.ceil(key.length / 8) * 8) * heapHeadroom) : 0;
 }
 
 const kindEntity = 0;

@@ -132,7 +132,8 @@ export class EventSequence {
   find(entity: ReservoirEntity, timeMs: number): number {
     let rows = this.#nearest(entity, timeMs);
     for (;;) {
-      const before: EventRows | null = rows.count > 0 && this.timeAt(rows, 0) < timeMs ? null : this.before(entity, rows);
+      const before: EventRows | null =
+        rows.count > 0 && this.timeAt(rows, 0) < timeMs ? null : this.before(entity, rows);
       if (before === null) break;
       rows = before;
       this.unloadIdle(entity, rows);
@@ -268,24 +269,20 @@ export class EventSequence {
     this.#source.resized(entity, bytes);
   }
 
-  /** Takes an event out again. No position may be behind it in its chunk. */
+  /**
+   * Takes out the event that was inserted last. No position may be behind it in its chunk; as positions are never at the
+   * end of a chunk but the newest, it was not put at one, and its chunk does not end with it.
+   */
   erase(entity: ReservoirEntity, position: number): void {
     const rows = this.rowsAt(entity, position);
     const offset = position % positionBase;
-    const { stride, textCount, positionCells } = this.#plan;
+    const { stride, textCount } = this.#plan;
     const address = rows.rowsAt + offset * stride;
     const index = address & Arena.pageMask;
     this.page(address).copyWithin(index, index + stride, index + (rows.count - offset) * stride);
     this.#dropTexts(entity, rows, offset * textCount, textCount);
     rows.count--;
-    if (rows === entity) return;
-    (rows as EventChunk).dirty = true;
-    const end = this.idOf(entity, rows) * positionBase + rows.count;
-    const cells = this.page(entity.rowsAt);
-    const base = (entity.rowsAt & Arena.pageMask) - this.#plan.cellCount;
-    for (const cell of positionCells) {
-      if (cells[base + cell] === end) cells[base + cell] = (rows as EventChunk).next * positionBase;
-    }
+    this.touched(entity, rows);
   }
 
   /** Lets the entity's own rows grow by one step if they are full. */
@@ -415,11 +412,13 @@ export class EventSequence {
     const headBase = this.idOf(entity, entity) * positionBase;
     let dropped = 0;
     while (dropped < entity.count && (page[index + dropped * stride] as number) <= floorMs) dropped++;
-    for (const cell of positionCells) dropped = Math.min(dropped, (page[index - cellCount + cell] as number) - headBase);
+    for (const cell of positionCells)
+      dropped = Math.min(dropped, (page[index - cellCount + cell] as number) - headBase);
     if (dropped <= 0 || dropped === entity.count) return;
     this.#source.leaving(entity, entity, dropped);
     page.copyWithin(index, index + dropped * stride, index + entity.count * stride);
-    for (const cell of positionCells) page[index - cellCount + cell] = (page[index - cellCount + cell] as number) - dropped;
+    for (const cell of positionCells)
+      page[index - cellCount + cell] = (page[index - cellCount + cell] as number) - dropped;
     this.#dropTexts(entity, entity, 0, dropped * textCount);
     entity.count -= dropped;
   }

@@ -70,13 +70,7 @@ function compress(length: number): number {
 }
 
 /** Adds `sign` times the square of `value` exactly. @returns false, with the cells as they were, when it does not fit */
-export function addSquareExact(
-  cells: Float64Array,
-  at: number,
-  width: number,
-  value: number,
-  sign: number,
-): boolean {
+export function addSquareExact(cells: Float64Array, at: number, width: number, value: number, sign: number): boolean {
   const high = value * value;
   const low = productError(value, value, high);
   if (!addExact(cells, at, width, sign * high)) return false;

@@ -4,7 +4,13 @@ import type { EventSequence } from "./event-sequence.ts";
 import { roundExact, sampleVariance, wideCells } from "./exact-sum.ts";
 import type { MonotoneQueue } from "./monotone-queue.ts";
 import type { EventRows, ReservoirEntity } from "./reservoir-entity.ts";
-import { type FeaturePlan, type IndexPlan, type ReservoirPlan, type StoredColumn, totalWidths } from "./reservoir-plan.ts";
+import {
+  type FeaturePlan,
+  type IndexPlan,
+  type ReservoirPlan,
+  type StoredColumn,
+  totalWidths,
+} from "./reservoir-plan.ts";
 import type { SortedNumbers } from "./sorted-numbers.ts";
 import type { WindowIndexes } from "./window-indexes.ts";
 

@@ -68,7 +68,8 @@ export class MonotoneQueue {
 
   /** How many of the newest values may be missing: those behind the newest one that is known to be unbeaten. */
   get gap(): number {
-    const known = this.#ordinals.length > this.#front ? (this.#ordinals[this.#ordinals.length - 1] as number) + 1 : this.#tail;
+    const known =
+      this.#ordinals.length > this.#front ? (this.#ordinals[this.#ordinals.length - 1] as number) + 1 : this.#tail;
     return this.#head - known;
   }
 

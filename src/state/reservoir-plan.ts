@@ -154,7 +154,8 @@ const layoutVersion = 1;
 export function planReservoir(options: ReservoirOptions): ReservoirPlan {
   const columns = storeColumns(options);
   const folds =
-    options.windows.some(({ kind }) => kind === "unbounded") && options.features.every((each) => foldable(each, options));
+    options.windows.some(({ kind }) => kind === "unbounded") &&
+    options.features.every((each) => foldable(each, options));
   const planner = new Planner(options, columns, folds);
   const heads = planner.heads();
   const features = planner.features();
@@ -217,7 +218,10 @@ function storeColumns(options: ReservoirOptions): StoredColumn[] {
   const columns: StoredColumn[] = [];
   for (const { name, type, nullable } of options.columns) {
     if (type === "json") {
-      throw new KappaError("KAPPA_TOPOLOGY_INVALID", `store ${options.name}: column "${name}" is json, which cannot be held`);
+      throw new KappaError(
+        "KAPPA_TOPOLOGY_INVALID",
+        `store ${options.name}: column "${name}" is json, which cannot be held`,
+      );
     }
     // A double can be NaN even where null is no value of it, and NaN is absent.
     const absent = nullable || type === "number";
@@ -225,7 +229,10 @@ function storeColumns(options: ReservoirOptions): StoredColumn[] {
   }
   for (const name of options.marks) columns.push({ name, type: "mark", index: numbers++, absent: false });
   if (options.marks.length > 0 && options.idColumn === null) {
-    throw new KappaError("KAPPA_TOPOLOGY_INVALID", `store ${options.name} has marks but no id column to name events by`);
+    throw new KappaError(
+      "KAPPA_TOPOLOGY_INVALID",
+      `store ${options.name} has marks but no id column to name events by`,
+    );
   }
   return columns;
 }
@@ -295,7 +302,13 @@ class Planner {
   }
 
   #draft(window: EventWindow): WindowDraft {
-    const draft = { totalKinds: [], totalColumns: [], totalCells: [], indexes: [], excludeCurrent: window.excludeCurrent };
+    const draft = {
+      totalKinds: [],
+      totalColumns: [],
+      totalCells: [],
+      indexes: [],
+      excludeCurrent: window.excludeCurrent,
+    };
     if (window.kind === "unbounded") {
       return { ...draft, kind: "unbounded", leaveMs: 0, size: 0, tailCell: -1, countCell: this.cellCount++ };
     }
@@ -311,7 +324,10 @@ class Planner {
   features(): FeaturePlan[] {
     return this.#options.features.map((feature, place) => {
       const window = this.windows[feature.window];
-      assert(window !== undefined, () => `feature ${feature.name} has window ${feature.window} of ${this.windows.length}`);
+      assert(
+        window !== undefined,
+        () => `feature ${feature.name} has window ${feature.window} of ${this.windows.length}`,
+      );
       const head = this.#heads.find((candidate) => candidate.windows.includes(window));
       assert(head !== undefined, () => `feature ${feature.name} has no head`);
       return this.#feature(feature, place, window, head);
@@ -382,7 +398,8 @@ class Planner {
   /** The cell of a total; features of one window share it. */
   #total(window: WindowDraft, kind: number, column: StoredColumn): number {
     for (let i = 0; i < window.totalKinds.length; i++) {
-      if (window.totalKinds[i] === kind && window.totalColumns[i] === column.index) return window.totalCells[i] as number;
+      if (window.totalKinds[i] === kind && window.totalColumns[i] === column.index)
+        return window.totalCells[i] as number;
     }
     const cell = this.cellCount;
     this.cellCount += totalWidths[kind] as number;
@@ -410,6 +427,9 @@ function requireFit(feature: string, { kind }: Aggregate, { name, type }: Stored
     throw new KappaError("KAPPA_TOPOLOGY_INVALID", `feature "${feature}": ${kind} of column "${name}", which is text`);
   }
   if (type === "mark" && indexed.includes(kind)) {
-    throw new KappaError("KAPPA_TOPOLOGY_INVALID", `feature "${feature}": ${kind} of mark "${name}"; use ratio, sum or mean`);
+    throw new KappaError(
+      "KAPPA_TOPOLOGY_INVALID",
+      `feature "${feature}": ${kind} of mark "${name}"; use ratio, sum or mean`,
+    );
   }
 }

@@ -1,18 +1,22 @@
-import { crc32 } from "node:zlib";
 import { assert } from "../core/assert.ts";
-import { KappaError } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
 import { Arena } from "./arena.ts";
 import { type ByteReader, ByteWriter } from "./bytes.ts";
 import { type ChangelogSection, fingerprintOf } from "./changelog.ts";
-import { type EntityStore, entityFlags } from "./entity-store.ts";
+import type { EntityStore } from "./entity-store.ts";
 import { type ChunkSource, EventSequence } from "./event-sequence.ts";
 import { magnitudeLimit } from "./exact-sum.ts";
 import { FeatureValues } from "./feature-values.ts";
 import { MonotoneQueue } from "./monotone-queue.ts";
-import { type EventRows, type ReservoirEntity } from "./reservoir-entity.ts";
-import { type FeaturePlan, type HeadPlan, planReservoir, type ReservoirOptions, type ReservoirPlan, type StoredColumn, type WindowPlan } from "./reservoir-plan.ts";
+import type { EventRows, ReservoirEntity } from "./reservoir-entity.ts";
 import { ReservoirKind } from "./reservoir-kind.ts";
+import {
+  type HeadPlan,
+  planReservoir,
+  type ReservoirOptions,
+  type ReservoirPlan,
+  type StoredColumn,
+} from "./reservoir-plan.ts";
 import type { StateDatabase } from "./state-database.ts";
 import type { StateKey } from "./state-key.ts";
 import { WindowIndexes } from "./window-indexes.ts";

@@ -63,10 +63,7 @@ export function keyBytesBound(key: StateKey): number {
   if (typeof key === "string") {
     const bound = key.length * 3 + 1;
     if (bound > keyBytesMax && Buffer.byteLength(key) + 1 > keyBytesMax) {
-      throw new KappaError(
-        "KAPPA_RECORD_INVALID",
-        `key is ${Buffer.byteLength(key)} bytes, limit ${keyBytesMax - 1}`,
-      );
+      throw new KappaError("KAPPA_RECORD_INVALID", `key is ${Buffer.byteLength(key)} bytes, limit ${keyBytesMax - 1}`);
     }
     return bound;
   }

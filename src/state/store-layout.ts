@@ -65,7 +65,10 @@ function coverDifferences(stored: StoreLayout, asked: StoreLayout): string[] {
   const added = asked.features.filter((feature) => !stored.features.includes(feature));
   const removed = stored.features.filter((feature) => !asked.features.includes(feature));
   if (stored.folded || asked.folded) {
-    const named = [...added.map((feature) => `"${feature}" is new`), ...removed.map((feature) => `"${feature}" is gone`)];
+    const named = [
+      ...added.map((feature) => `"${feature}" is new`),
+      ...removed.map((feature) => `"${feature}" is gone`),
+    ];
     return named.length > 0 ? named : ["the features are in another order"];
   }
   if (stored.reachMs === null) return [];

@@ -58,7 +58,8 @@ export class WindowIndexes {
   /** The value of a column; null when it is absent. */
   value(rows: EventRows, offset: number, column: StoredColumn): number | string | null {
     const { stride, textCount } = this.#plan;
-    if (column.type === "text") return (rows.texts as (string | null)[])[offset * textCount + column.index] as string | null;
+    if (column.type === "text")
+      return (rows.texts as (string | null)[])[offset * textCount + column.index] as string | null;
     const address = rows.rowsAt + offset * stride + column.index;
     const value = this.#sequence.page(rows.rowsAt)[address & Arena.pageMask] as number;
     return Number.isNaN(value) ? null : value;

@@ -1,4 +1,5 @@
-import { RowShape } from "../codec/row-shape.ts";
+import type { Column } from "../codec/column.ts";
+import { type Extender, RowShape } from "../codec/row-shape.ts";
 import type { Serde } from "../codec/serde.ts";
 import { assert } from "../core/assert.ts";
 import type { Meter } from "../core/meter.ts";
@@ -123,6 +124,13 @@ class ProcessorBuilder {
     return new RowShape(this.#node(node.parents[0] as number).columns);
   }
 
+  /** Puts `added` on top of the values that a node is given; a column that comes again is replaced. */
+  #extender(node: GraphNode, added: readonly Column[]): Extender {
+    const names = new Set(added.map(({ name }) => name));
+    const kept = this.#node(node.parents[0] as number).columns.filter(({ name }) => !names.has(name));
+    return new RowShape(kept).extender(added);
+  }
+
   #processor(node: GraphNode): Processor {
     const { stores, meter, senders } = this.#around;
     switch (node.kind) {
@@ -142,7 +150,7 @@ class ProcessorBuilder {
         if (!node.extend) return new MapProcessor(node.map, (value) => added.project(value));
         return new ExtendProcessor(
           node.map,
-          this.#shapeInto(node).extender(node.added),
+          this.#extender(node, node.added),
           node.added.map(({ name }) => name),
         );
       }
@@ -163,7 +171,8 @@ class ProcessorBuilder {
       case "rules":
         return new RulesProcessor(
           compileRules(node.rules, this.#node(node.parents[0] as number).columns, meter),
-          this.#shapeInto(node).extender(
+          this.#extender(
+            node,
             node.columns.filter(({ name }) => name === "rule" || name === "rule_decision"),
           ),
         );
@@ -205,12 +214,14 @@ class ProcessorBuilder {
         numberCount: numbers.length,
         textCount: texts.length,
       },
-      extender: shape.extender(node.columns.filter(({ name }) => names.has(name))),
+      extender: this.#extender(
+        node,
+        node.columns.filter(({ name }) => names.has(name)),
+      ),
       featureCount: node.features.length,
       graceMs: node.graceMs,
       policy: node.late,
       late: this.#late(node.name, node.key),
-      judges: this.#sub.keySpace === null,
     });
   }
 
@@ -225,7 +236,7 @@ class ProcessorBuilder {
     const names = node.added.map(({ name }) => name);
     const access = {
       keyOf: shape.keyReader(node.key),
-      extender: shape.extender(node.added),
+      extender: this.#extender(node, node.added),
       names,
       joiner: node.joiner,
       inner: node.inner,
@@ -268,7 +279,7 @@ class ProcessorBuilder {
       scorer,
       {
         vectorOf: shape.vectorReader(scorer.model.features.map(({ name }) => name)),
-        extender: shape.extender(added),
+        extender: this.#extender(node, added),
         decidedBy: node.unless === null ? null : shape.keyReader(node.unless),
       },
       node.reasons,

@@ -427,7 +427,7 @@ export class Stream<V extends object> {
   }
 }
 
-/** Columns with more on top; a name that comes again replaces the older column in its place. */
+/** Columns with more behind them; a name that comes again replaces the older column. */
 function withColumns(columns: readonly Column[], added: readonly Column[]): Column[] {
   const names = new Set(added.map((column) => column.name));
   return [...columns.filter((column) => !names.has(column.name)), ...added];

@@ -8,8 +8,7 @@ import type { GraphNode, StreamSourceNode, SubTopology, TableSourceNode } from "
 export function splitIntoSubTopologies(nodes: readonly GraphNode[]): SubTopology[] {
   const groups = new Groups(nodes.length);
   for (const node of nodes) {
-    if (node.kind === "repartition") groups.join(node.id, node.parents[0] as number);
-    else for (const parent of parentsInside(node, nodes)) groups.join(node.id, parent);
+    for (const parent of parentsInside(node, nodes)) groups.join(node.id, parent);
   }
   // A repartition node belongs to where its rows are sent from; what reads its key space meets in one group.
   const readers = new Map<string, number>();

@@ -1,4 +1,14 @@
-import { cpSync, existsSync, fdatasyncSync, mkdirSync, openSync, closeSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  fdatasyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "@commander-js/extra-typings";
@@ -14,25 +24,25 @@ import { machineOf } from "./machine.ts";
 import { type PacedRun, pacedRun } from "./paced-run.ts";
 import { median, rounded } from "./percentiles.ts";
 import { sampleVectors } from "./vector-sample.ts";
+import { wholeNumber } from "./whole-number.ts";
 import type { Workload } from "./workload.ts";
 
-const count = (text: string): number => {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) throw new KappaError("KAPPA_USAGE", `"${text}" is not a whole number from 1 on`);
-  return number;
-};
 const command = new Command("bench")
   .description("Measures the engine on the embedded log: exactly-once, fsync, this disk. JSON on stdout.")
-  .addOption(new Option("--transactions <files...>", "Parquet files of the handbook's transactions; default: simulated ones"))
+  .addOption(
+    new Option("--transactions <files...>", "Parquet files of the handbook's transactions; default: simulated ones"),
+  )
   .addOption(new Option("--labels <files...>", "Parquet files of their labels"))
   .addOption(new Option("--model <file>", "ONNX model over the handbook's 15 columns"))
-  .addOption(new Option("--copies <count>", "how often the files are preloaded").default(1).argParser(count))
-  .addOption(new Option("--events <count>", "simulated transactions, without files").default(1_000_000).argParser(count))
-  .addOption(new Option("--runs <count>", "runs of engine and floor, in turn").default(3).argParser(count))
-  .addOption(new Option("--threads <count>", "engine threads").default(2).argParser(count))
-  .addOption(new Option("--partitions <count>", "partitions of every topic").default(8).argParser(count))
-  .addOption(new Option("--rate <perSecond>", "records a second of the paced run").default(2000).argParser(count))
-  .addOption(new Option("--seconds <seconds>", "measured length of the paced run").default(30).argParser(count))
+  .addOption(new Option("--copies <count>", "how often the files are preloaded").default(1).argParser(wholeNumber))
+  .addOption(
+    new Option("--events <count>", "simulated transactions, without files").default(1_000_000).argParser(wholeNumber),
+  )
+  .addOption(new Option("--runs <count>", "runs of engine and floor, in turn").default(3).argParser(wholeNumber))
+  .addOption(new Option("--threads <count>", "engine threads").default(2).argParser(wholeNumber))
+  .addOption(new Option("--partitions <count>", "partitions of every topic").default(8).argParser(wholeNumber))
+  .addOption(new Option("--rate <perSecond>", "records a second of the paced run").default(2000).argParser(wholeNumber))
+  .addOption(new Option("--seconds <seconds>", "measured length of the paced run").default(30).argParser(wholeNumber))
   .option("--data-dir <dir>", "folder to work in; its contents named bench-* are replaced", ".kappa")
   .option("--json <file>", "writes the JSON there too")
   .option("--profile", "one more run of the engine, with the processor time by kind of work")
@@ -67,7 +77,9 @@ class Bench {
   async run(): Promise<object> {
     const { runs, threads, partitions, rate, seconds, profile } = this.#options;
     const machine = machineOf(this.#directory);
-    say(`${machine.cores} cores ${machine.processor}, ${machine.fileSystem}, fdatasync ${machine.fdatasyncMedianMs} ms, Node ${machine.node}`);
+    say(
+      `${machine.cores} cores ${machine.processor}, ${machine.fileSystem}, fdatasync ${machine.fdatasyncMedianMs} ms, Node ${machine.node}`,
+    );
     say(`${this.#workload.name}; ${partitions} partitions, ${threads} threads, settings as shipped`);
     await this.#preload();
     const pairs: RunPair[] = [];
@@ -117,7 +129,10 @@ class Bench {
   async #engine(order: EngineOrder, execArgv: readonly string[] = []): Promise<EngineRun> {
     const run = await runChild<EngineRun>("./engine-process.ts", order, execArgv);
     if (run.decisions !== this.#workload.preloaded) {
-      throw new KappaError("KAPPA_ENGINE_FAILED", `${run.decisions} decisions for ${this.#workload.preloaded} transactions`);
+      throw new KappaError(
+        "KAPPA_ENGINE_FAILED",
+        `${run.decisions} decisions for ${this.#workload.preloaded} transactions`,
+      );
     }
     return run;
   }
@@ -160,7 +175,9 @@ class Bench {
     const total = lines.reduce((sum, { engineSeconds }) => sum + engineSeconds, 0);
     say("where the time of the engine's threads goes (seconds of the journal's thread beside it)");
     for (const { work, engineSeconds, journalSeconds } of lines) {
-      say(`  ${work.padEnd(20)} ${engineSeconds.toFixed(2).padStart(8)} s ${percent(engineSeconds / total).padStart(7)} ${journalSeconds.toFixed(2).padStart(8)} s`);
+      say(
+        `  ${work.padEnd(20)} ${engineSeconds.toFixed(2).padStart(8)} s ${percent(engineSeconds / total).padStart(7)} ${journalSeconds.toFixed(2).padStart(8)} s`,
+      );
     }
     return lines;
   }
@@ -202,11 +219,22 @@ function summaryOf(pairs: readonly RunPair[]) {
 function demandsOf({ steadyPerSecond, shareOfFloor }: ReturnType<typeof summaryOf>, paced: PacedRun): object[] {
   const latencyMax = Math.max(20, 4 * paced.bareAppendMs.p99);
   const demands = [
-    { what: "transactions a second, at least", demanded: 60_000, measured: steadyPerSecond, met: steadyPerSecond >= 60_000 },
+    {
+      what: "transactions a second, at least",
+      demanded: 60_000,
+      measured: steadyPerSecond,
+      met: steadyPerSecond >= 60_000,
+    },
     { what: "share of the floor, at least", demanded: 0.4, measured: shareOfFloor, met: shareOfFloor >= 0.4 },
-    { what: "p99 to the durable decision in ms, at most", demanded: latencyMax, measured: paced.decisionMs.p99, met: paced.decisionMs.p99 <= latencyMax },
+    {
+      what: "p99 to the durable decision in ms, at most",
+      demanded: latencyMax,
+      measured: paced.decisionMs.p99,
+      met: paced.decisionMs.p99 <= latencyMax,
+    },
   ];
-  for (const { what, demanded, measured, met } of demands) say(`${met ? "met   " : "NOT MET"} ${what} ${demanded}: ${measured}`);
+  for (const { what, demanded, measured, met } of demands)
+    say(`${met ? "met   " : "NOT MET"} ${what} ${demanded}: ${measured}`);
   return demands;
 }
 
@@ -218,10 +246,14 @@ async function workloadOf({ transactions, labels, model, copies, events, quick }
     return handbookWorkload({ transactions, labels, model, copies });
   }
   if (transactions !== undefined || labels !== undefined || model !== undefined) {
-    throw new KappaError("KAPPA_USAGE", "--transactions, --labels and --model belong together: give all three, or none");
+    throw new KappaError(
+      "KAPPA_USAGE",
+      "--transactions, --labels and --model belong together: give all three, or none",
+    );
   }
   const shipped = fileURLToPath(new URL("../../models/fraud/model.json", import.meta.url));
-  if (!existsSync(shipped)) throw new KappaError("KAPPA_USAGE", `${shipped} is missing; give --transactions, --labels and --model`);
+  if (!existsSync(shipped))
+    throw new KappaError("KAPPA_USAGE", `${shipped} is missing; give --transactions, --labels and --model`);
   return fraudWorkload(quick === true ? 100_000 : events);
 }
 

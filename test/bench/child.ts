@@ -61,6 +61,21 @@ export class Child {
     return (await Promise.race([told, this.#failure])) as Content;
   }
 
+  /** Tells, and hears the answer: of a child that answers. */
+  ask<Content>(kind: string): Promise<Content> {
+    this.tell(kind);
+    return this.hear<Content>(kind);
+  }
+
+  /** Closes the channel, which lets a child that answers end. */
+  hangUp(): void {
+    this.#process.disconnect();
+  }
+
+  kill(): void {
+    this.#process.kill("SIGKILL");
+  }
+
   async ended(): Promise<void> {
     if (this.#process.exitCode !== null) return;
     await Promise.race([once(this.#process, "exit"), this.#failure]);
@@ -101,6 +116,19 @@ export function toldOf(kind: string): Promise<void> {
   }
   if (early.delete(kind)) return Promise.resolve();
   return new Promise((resolve) => told.set(kind, resolve));
+}
+
+/** In a child: answers what it is asked, by kind, until the parent hangs up. A failure ends the process. */
+export function answer(answers: Readonly<Record<string, () => Promise<unknown>>>): void {
+  process.on("message", ({ kind }: Message) => {
+    answers[kind]?.().then(
+      (content) => say(kind, content),
+      (error: unknown) => {
+        process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+        process.exit(1);
+      },
+    );
+  });
 }
 
 /** In a child: lets it end. */

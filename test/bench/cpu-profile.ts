@@ -29,20 +29,30 @@ interface CpuProfile {
 /** The first that fits a frame names its work; frames of generated and native code go with their callers. */
 const works: readonly { readonly work: string; readonly file: RegExp; readonly method?: RegExp }[] = [
   { work: "score", file: /\/src\/scoring\/|\/onnxruntime-|\/processors\/score\.ts/ },
-  { work: "encode", file: /\/src\/codec\/(avro-(sink|writer)|row-layout)|\/processors\/(sink|repartition)|\/task\/(repartition-frame|outputs|commit-record)/ },
+  {
+    work: "encode",
+    file: /\/src\/codec\/(avro-(sink|writer)|row-layout)|\/processors\/(sink|repartition)|\/task\/(repartition-frame|outputs|commit-record)/,
+  },
   { work: "encode", file: /\/src\/codec\/row-batch\.ts/, method: /^(add|take|RowBatchWriter)$/ },
-  { work: "encode", file: /\/src\/log\/record-batch\.ts/, method: /^(append|begin|beginText|end|reserve|take|#?header|abandon|advance)$/ },
+  {
+    work: "encode",
+    file: /\/src\/log\/record-batch\.ts/,
+    method: /^(append|begin|beginText|end|reserve|take|#?header|abandon|advance)$/,
+  },
   { work: "decode", file: /\/src\/codec\/|\/src\/log\/record-batch\.ts|\/task\/(input-source|lane)\.ts/ },
   { work: "log", file: /\/src\/log\// },
-  { work: "windows", file: /\/src\/state\/(window|reservoir|event-sequence|exact-sum|monotone|counted|sorted|feature-values|aggregate|accumulator)/ },
+  {
+    work: "windows",
+    file: /\/src\/state\/(window|reservoir|event-sequence|exact-sum|monotone|counted|sorted|feature-values|aggregate|accumulator)/,
+  },
   { work: "state", file: /\/src\/state\/|\/classic-level\/|\/abstract-level\// },
   { work: "tasks", file: /\/src\/(task|engine|topology|core)\/|\/topologies\// },
 ];
-const builtIn: Readonly<Record<string, string>> = {
-  "(garbage collector)": "garbage collection",
-  "(idle)": "idle",
-  "(program)": "runtime",
-};
+const builtIn: ReadonlyMap<string, string> = new Map([
+  ["(garbage collector)", "garbage collection"],
+  ["(idle)", "idle"],
+  ["(program)", "runtime"],
+]);
 
 /** Sums up the profiles that `--cpu-prof` left in a folder, one a thread; the owner of the journal is thread 0. */
 export function readProfiles(directory: string): ProfileLine[] {
@@ -68,7 +78,7 @@ function selfTimes({ nodes, samples, timeDeltas }: CpuProfile): Map<string, numb
   // A parent comes before its children.
   for (const { id, callFrame } of nodes) {
     const caller = workOf.get(parents.get(id) ?? -1) ?? "runtime";
-    workOf.set(id, builtIn[callFrame.functionName] ?? ownWork(callFrame) ?? caller);
+    workOf.set(id, builtIn.get(callFrame.functionName) ?? ownWork(callFrame) ?? caller);
   }
   const times = new Map<string, number>();
   samples.forEach((node, i) => {

@@ -51,7 +51,10 @@ class FloorLoop {
     this.#writer = writer;
     const bytes = readFileSync(order.vectorsFile);
     this.#vectors = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-    this.#payload = Buffer.alloc(Math.max(1, Math.round(order.appended.bytes / order.appended.frames) - frameOverhead), 7);
+    this.#payload = Buffer.alloc(
+      Math.max(1, Math.round(order.appended.bytes / order.appended.frames) - frameOverhead),
+      7,
+    );
   }
 
   async run(): Promise<void> {

@@ -1,9 +1,4 @@
-import {
-  customerProfileSchema,
-  fraudLabelSchema,
-  listEntrySchema,
-  transactionSchema,
-} from "../../schemas/records.ts";
+import { customerProfileSchema, fraudLabelSchema, listEntrySchema, transactionSchema } from "../../schemas/records.ts";
 import { FraudSimulator } from "../../topologies/fraud/simulator.ts";
 import type { InputEvent, Workload } from "./workload.ts";
 

@@ -1,6 +1,17 @@
 import { resolve } from "node:path";
-import { type HandbookLabel, type HandbookTransaction, handbookLabelSchema, handbookTransactionSchema } from "../../schemas/records.ts";
-import { type Columns, labelColumns, mergeOrder, readColumns, transactionColumns } from "../../scripts/handbook-input.ts";
+import {
+  type HandbookLabel,
+  type HandbookTransaction,
+  handbookLabelSchema,
+  handbookTransactionSchema,
+} from "../../schemas/records.ts";
+import {
+  type Columns,
+  labelColumns,
+  mergeOrder,
+  readColumns,
+  transactionColumns,
+} from "../../scripts/handbook-input.ts";
 import { days } from "../../src/index.ts";
 import type { InputEvent, Workload } from "./workload.ts";
 
@@ -45,9 +56,9 @@ class Copies {
     this.#transactions = transactions;
     this.#labels = labels;
     this.#order = mergeOrder(transactions, labels);
-    const [earliest, latest] = spanOf([transactions.of["ts_ms"], labels.of["ts_ms"]]);
+    const [earliest, latest] = spanOf([transactions.of.ts_ms, labels.of.ts_ms]);
     this.#timeStepMs = (Math.floor((latest - earliest) / days(7)) + 1) * days(7);
-    this.#idStep = spanOf([transactions.of["tx_id"], labels.of["tx_id"]])[1] + 1;
+    this.#idStep = spanOf([transactions.of.tx_id, labels.of.tx_id])[1] + 1;
   }
 
   *events(): Generator<InputEvent, never> {

@@ -36,7 +36,8 @@ function fileSystemOf(directory: string): string {
   }
   for (const line of mounts.split("\n")) {
     const [device = "", mount = "", type = ""] = line.split(" ");
-    if (path.startsWith(mount === "/" ? "/" : `${mount}/`) && mount.length >= (best[2] ?? "").length) best = [device, type, mount];
+    if (path.startsWith(mount === "/" ? "/" : `${mount}/`) && mount.length >= (best[2] ?? "").length)
+      best = [device, type, mount];
   }
   return `${best[1]} on ${best[0]} at ${best[2]}`;
 }

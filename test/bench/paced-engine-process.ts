@@ -12,7 +12,11 @@ const log = await openFileLog({ directory: join(dataDir, "log") });
 await say("open");
 await toldOf("start");
 const engine = await Engine.start({ topology, log, dataDir, threads });
-while (engine.state !== "RUNNING" || engine.tasks.length < engine.partitions || engine.tasks.some(({ lag }) => lag > 0)) {
+while (
+  engine.state !== "RUNNING" ||
+  engine.tasks.length < engine.partitions ||
+  engine.tasks.some(({ lag }) => lag > 0)
+) {
   if (engine.state === "ERROR") await engine.finished;
   await pause(20);
 }

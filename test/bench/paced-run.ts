@@ -86,7 +86,13 @@ async function recordsAfter(workload: Workload, dataDir: string, options: PacedO
       const [section] = encoder.take();
       if (section === undefined) throw new TypeError("an event became no record");
       const { topic, partition, bytes } = section;
-      records.push({ topic, partition, decisionKey: event.decisionKey, timeMs: event.timeMs, bytes: Buffer.from(bytes) });
+      records.push({
+        topic,
+        partition,
+        decisionKey: event.decisionKey,
+        timeMs: event.timeMs,
+        bytes: Buffer.from(bytes),
+      });
       if (records.length === wanted) return records;
     }
     if (event.decisionKey !== null) decided++;

@@ -80,7 +80,14 @@ function sectionsOf(records: readonly PacedRecord[], from: number, to: number): 
     const times = group.map(({ timeMs }) => timeMs);
     const { topic, partition } = group[0] as PacedRecord;
     const bytes = Buffer.concat(group.map((record) => record.bytes));
-    return { topic, partition, count: group.length, bytes, minTimeMs: Math.min(...times), maxTimeMs: Math.max(...times) };
+    return {
+      topic,
+      partition,
+      count: group.length,
+      bytes,
+      minTimeMs: Math.min(...times),
+      maxTimeMs: Math.max(...times),
+    };
   });
 }
 

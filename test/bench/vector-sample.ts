@@ -19,9 +19,12 @@ const rowsMax = 65_536;
  */
 export async function sampleVectors(order: EngineOrder, file: string): Promise<number> {
   const topology = await loadTopology(order.topology);
-  const sink = topology.nodes.find((node): node is SinkNode => node.kind === "sink" && node.topic === order.decisionsTopic);
+  const sink = topology.nodes.find(
+    (node): node is SinkNode => node.kind === "sink" && node.topic === order.decisionsTopic,
+  );
   const score = topology.nodes.find((node): node is ScoreNode => node.kind === "score");
-  if (sink === undefined || score === undefined) throw new TypeError(`${order.topology.module} scores nothing into ${order.decisionsTopic}`);
+  if (sink === undefined || score === undefined)
+    throw new TypeError(`${order.topology.module} scores nothing into ${order.decisionsTopic}`);
   const features = featuresOf(score);
   const registry = await EmbeddedSchemaRegistry.open(join(order.dataDir, "registry"));
   const serde = outputSerde(sink, registry, { [sink.topic]: 0 });

@@ -185,7 +185,7 @@ class KillSeries {
     }
     const report = JSON.parse(readFileSync(path, "utf8")) as KillReport;
     for (const [task, taken] of Object.entries(report.takenByTask)) this.#taken.set(task, taken);
-    return { ...report, kind, taken: this.#taken.values().reduce((sum, taken) => sum + taken, 0) };
+    return { ...report, kind, taken: [...this.#taken.values()].reduce((sum, taken) => sum + taken, 0) };
   }
 
   /** @returns input records taken when it was deleted */

@@ -27,7 +27,11 @@ test("after all input, state as of any instant equals the oracle over sorted inp
 test("an event after which nothing older or equal arrives for its key has the features of sorted input", async () => {
   await hold("as-sorted", 80, scenario({ beyond: false, atOnce: false, eventsMax: 200 }), (each) => {
     // When a label is known is not a matter of event time alone.
-    const unmarked = { ...each, marked: false, features: each.features.filter(({ aggregate }) => aggregate.column !== "fraud") };
+    const unmarked = {
+      ...each,
+      marked: false,
+      features: each.features.filter(({ aggregate }) => aggregate.column !== "fraud"),
+    };
     return runScenario(unmarked, (run) => checkAsSorted(unmarked, run));
   });
 });

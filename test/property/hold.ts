@@ -22,7 +22,12 @@ function regressions(): Regression[] {
 }
 
 /** Holds a property over the cases that once failed, then over `runs` new ones. A failure prints its seed and path. */
-export async function hold<Case>(property: string, runs: number, cases: fc.Arbitrary<Case>, check: (each: Case) => Promise<void>): Promise<void> {
+export async function hold<Case>(
+  property: string,
+  runs: number,
+  cases: fc.Arbitrary<Case>,
+  check: (each: Case) => Promise<void>,
+): Promise<void> {
   const predicate = fc.asyncProperty(cases, check);
   for (const { property: name, seed, path } of regressions()) {
     if (name === property) await fc.assert(predicate, { seed, path });

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { partitionOf } from "../../src/index.ts";
+import { type Aggregate, partitionOf } from "../../src/index.ts";
 import { aggregateOf, eventsForLate, eventsIn, firstStageOrder, type HeldEvent, secondStageOrder } from "./oracle.ts";
 import { featureName, featuresOfStages, inputEvent, type Run, sourcesOf, storeName, type Trace } from "./run.ts";
 import type { Scenario, WantedFeature } from "./scenario.ts";
 
-const markNames = ["fraud"];
+export const markNames = ["fraud"];
 
 /** Stands for a value that nothing is promised of. */
 const unknown = Symbol("unknown");
@@ -27,7 +27,7 @@ export interface StageExpectation {
 /** Larger numbers are absent to features, as null is. */
 const magnitudeLimit = 2 ** 450;
 
-function eventOf(scenario: Scenario, id: number): Event {
+export function eventOf(scenario: Pick<Scenario, "events">, id: number): Event {
   const wanted = scenario.events[id];
   assert(wanted !== undefined);
   const { double } = wanted;
@@ -36,14 +36,14 @@ function eventOf(scenario: Scenario, id: number): Event {
 }
 
 /** The key a stage's events meet under. */
-function keyIn(scenario: Scenario, stage: number, id: number): string | number {
+export function keyIn(scenario: Pick<Scenario, "events">, stage: number, id: number): string | number {
   const wanted = scenario.events[id];
   assert(wanted !== undefined);
   return stage === 0 ? `k${wanted.key}` : wanted.other;
 }
 
 /** The order time of every row of a first stage, in the order of the trace: the highest its task had seen. */
-export function orderTimesOf(scenario: Scenario, trace: Trace): number[] {
+export function orderTimesOf(scenario: Pick<Scenario, "events" | "partitions">, trace: Trace): number[] {
   const highest = new Map<number, number>();
   return trace.map(({ kind, id }) => {
     const wanted = scenario.events[id];
@@ -60,7 +60,10 @@ const nameOf = ({ kind, id }: Trace[number]): string => `${kind} ${id}`;
 
 /** Events that the first stage found late: older than their order time less the grace. */
 export function lateEvents(scenario: Scenario, trace: Trace, orderTimes: readonly number[]): Set<number> {
-  const late = trace.filter(({ kind, id }, i) => kind === "event" && (scenario.events[id]?.timeMs as number) < (orderTimes[i] as number) - scenario.graceMs);
+  const late = trace.filter(
+    ({ kind, id }, i) =>
+      kind === "event" && (scenario.events[id]?.timeMs as number) < (orderTimes[i] as number) - scenario.graceMs,
+  );
   return new Set(late.map(({ id }) => id));
 }
 
@@ -101,7 +104,9 @@ export function expect(scenario: Scenario, stage: number, traces: readonly Trace
     features.set(
       id,
       wanted.map(({ window, aggregate }) => {
-        const events = late.has(id) ? eventsForLate(window, windows, read, event, graceFromMs) : eventsIn(window, read, event.timeMs, event);
+        const events = late.has(id)
+          ? eventsForLate(window, windows, read, event, graceFromMs)
+          : eventsIn(window, read, event.timeMs, event);
         return events === null ? unknown : aggregateOf(aggregate, events, markNames);
       }),
     );
@@ -118,20 +123,36 @@ export function same(actual: unknown, expected: unknown): boolean {
   return actual === expected;
 }
 
-/** A variance is rounded twice after its exact numerator, and squares below the smallest double are lost. */
-function near(actual: unknown, expected: unknown): boolean {
+/**
+ * A variance rounds its exact numerator and then the quotient; what squares lose below the smallest double is no more
+ * than `lost`.
+ */
+function near(actual: unknown, expected: unknown, lost: number): boolean {
   if (typeof actual !== "number" || typeof expected !== "number") return actual === expected;
   if (actual === expected) return true;
-  return Math.abs(actual - expected) <= Math.max(2 ** -52 * Math.abs(expected), 2 ** -1000);
+  return Math.abs(actual - expected) <= Math.max(2 ** -52 * Math.abs(expected), lost);
+}
+
+function agree(aggregate: Aggregate, actual: unknown, expected: unknown): boolean {
+  switch (aggregate.kind) {
+    case "variance":
+      return near(actual, expected, 2 ** -1000);
+    case "sd":
+      return near(actual, expected, 2 ** -500);
+    default:
+      return same(actual, expected);
+  }
 }
 
 const show = (value: unknown): string => JSON.stringify(value) ?? String(value);
 
-export function checkFeature(place: string, feature: WantedFeature, actual: unknown, expected: unknown): void {
-  const { window, aggregate } = feature;
-  const rounded = aggregate.kind === "variance" || aggregate.kind === "sd";
-  if (expected === unknown || (rounded ? near(actual, expected) : same(actual, expected))) return;
-  assert.fail(`${place}: ${show(aggregate)} over ${show(window)} is ${show(actual)}, the oracle says ${show(expected)}`);
+export function checkValue(place: string, aggregate: Aggregate, actual: unknown, expected: unknown): void {
+  if (expected === unknown || agree(aggregate, actual, expected)) return;
+  assert.fail(`${place}: ${show(aggregate)} is ${show(actual)}, the oracle says ${show(expected)}`);
+}
+
+function checkFeature(place: string, { window, aggregate }: WantedFeature, actual: unknown, expected: unknown): void {
+  checkValue(`${place}, over ${show(window)}`, aggregate, actual, expected);
 }
 
 /** Every output of a run against the oracle, in the order that the stages really took. @returns what is held, by stage */
@@ -139,7 +160,11 @@ export function checkOutputs(scenario: Scenario, { outputs, traces }: Run): read
   const stages = traces.map((_, stage) => expect(scenario, stage, traces));
   const last = stages.at(-1) as StageExpectation;
   const ids = outputs.map(({ value }) => value?.["id"] as number);
-  assert.deepEqual([...ids].sort((a, b) => a - b), [...last.features.keys()].sort((a, b) => a - b), "one output an event");
+  assert.deepEqual(
+    [...ids].sort((a, b) => a - b),
+    [...last.features.keys()].sort((a, b) => a - b),
+    "one output an event",
+  );
   for (const { value } of outputs) {
     const id = value?.["id"] as number;
     stages.forEach(({ features, stale }, stage) => {
@@ -155,8 +180,15 @@ export function checkOutputs(scenario: Scenario, { outputs, traces }: Run): read
 }
 
 /** What the stores hold of every key as of `afterMs` past the newest event, and as of the oldest instant within grace. */
-export function checkState(scenario: Scenario, { driver }: Run, stages: readonly StageExpectation[], afterMs: readonly number[]): void {
-  const newest = Math.max(...scenario.events.map((event) => event.timeMs + Math.max(0, scenario.marked ? (event.labelAfterMs ?? 0) : 0)));
+export function checkState(
+  scenario: Scenario,
+  { driver }: Run,
+  stages: readonly StageExpectation[],
+  afterMs: readonly number[],
+): void {
+  const newest = Math.max(
+    ...scenario.events.map((event) => event.timeMs + Math.max(0, scenario.marked ? (event.labelAfterMs ?? 0) : 0)),
+  );
   stages.forEach(({ held }, stage) => {
     const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
     for (const key of new Set(held.map(({ id }) => keyIn(scenario, stage, id)))) {
@@ -186,8 +218,17 @@ export function checkAsSorted(scenario: Scenario, run: Run): void {
       const all = held.filter(ofKey).sort((a, b) => a.timeMs - b.timeMs);
       const sorted = all.slice(0, all.indexOf(event) + 1);
       wanted.forEach((feature, i) => {
-        const expected = aggregateOf(feature.aggregate, eventsIn(feature.window, sorted, event.timeMs, event), markNames);
-        checkFeature(`event ${event.id} in stage ${stage}`, feature, outputs.get(event.id)?.[featureName(stage, i)], expected);
+        const expected = aggregateOf(
+          feature.aggregate,
+          eventsIn(feature.window, sorted, event.timeMs, event),
+          markNames,
+        );
+        checkFeature(
+          `event ${event.id} in stage ${stage}`,
+          feature,
+          outputs.get(event.id)?.[featureName(stage, i)],
+          expected,
+        );
       });
     });
   });
@@ -196,11 +237,16 @@ export function checkAsSorted(scenario: Scenario, run: Run): void {
 /** Each task of each stage took its rows in the one order that their places in the log give. */
 export function checkOrder({ partitions, events }: Scenario, { traces, arrivals }: Run): void {
   const first = sourcesOf(arrivals, partitions).map(firstStageOrder);
-  const takenBy = (trace: Trace, task: (id: number) => number, of: number): string[] => trace.filter(({ id }) => task(id) === of).map(nameOf);
+  const takenBy = (trace: Trace, task: (id: number) => number, of: number): string[] =>
+    trace.filter(({ id }) => task(id) === of).map(nameOf);
   const firstTask = (id: number): number => partitionOf(`k${events[id]?.key}`, partitions);
   const secondTask = (id: number): number => partitionOf(events[id]?.other as number, partitions);
   for (let task = 0; task < partitions; task++) {
-    assert.deepEqual(takenBy(traces[0] as Trace, firstTask, task), first[task]?.map(nameOf), `task ${task} of the first stage`);
+    assert.deepEqual(
+      takenBy(traces[0] as Trace, firstTask, task),
+      first[task]?.map(nameOf),
+      `task ${task} of the first stage`,
+    );
     if (traces[1] === undefined) continue;
     const second = secondStageOrder(first.map((rows) => rows.filter(({ id }) => secondTask(id) === task)));
     assert.deepEqual(takenBy(traces[1], secondTask, task), second.map(nameOf), `task ${task} of the second stage`);

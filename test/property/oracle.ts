@@ -1,4 +1,4 @@
-import type { Aggregate, EventWindow } from "../../src/index.ts";
+import type { Aggregate, EventWindow, KeyWindow } from "../../src/index.ts";
 import { exactSum, exactVariance } from "./exact.ts";
 
 /**
@@ -54,8 +54,19 @@ export function eventsIn(window: EventWindow, read: readonly HeldEvent[], asOfMs
  * @param windows all of the store
  * @returns null where nothing is promised: an unbounded window no longer knows what it was so long ago
  */
-export function eventsForLate(window: EventWindow, windows: readonly EventWindow[], read: readonly HeldEvent[], asker: HeldEvent, graceFromMs: number): HeldEvent[] | null {
-  const reach = Math.max(0, ...windows.map((each) => (each.kind === "sliding" ? each.delayMs + each.sizeMs + (each.closed === "both" ? 1 : 0) : 0)));
+export function eventsForLate(
+  window: EventWindow,
+  windows: readonly EventWindow[],
+  read: readonly HeldEvent[],
+  asker: HeldEvent,
+  graceFromMs: number,
+): HeldEvent[] | null {
+  const reach = Math.max(
+    0,
+    ...windows.map((each) =>
+      each.kind === "sliding" ? each.delayMs + each.sizeMs + (each.closed === "both" ? 1 : 0) : 0,
+    ),
+  );
   const floorMs = graceFromMs - reach;
   const unbounded = windows.some(({ kind }) => kind === "unbounded");
   if (unbounded && asker.timeMs <= floorMs) return null;
@@ -77,12 +88,57 @@ export function eventsForLate(window: EventWindow, windows: readonly EventWindow
   }
 }
 
+/** A window of a key with what fell into it. */
+export interface KeyWindowContent {
+  readonly startMs: number;
+  /** Exclusive. */
+  readonly endMs: number;
+  /** Oldest first, those of one instant in the order they were read. */
+  readonly events: readonly HeldEvent[];
+}
+
+/** The windows that the events of one key fall into, by start. */
+export function keyWindowsOf(window: KeyWindow, read: readonly HeldEvent[]): KeyWindowContent[] {
+  const sorted = [...read].sort((a, b) => a.timeMs - b.timeMs);
+  if (window.kind === "session") return sessionsOf(window.gapMs, sorted);
+  const { sizeMs } = window;
+  const advanceMs = window.kind === "hopping" ? window.advanceMs : sizeMs;
+  const starts = new Set<number>();
+  for (const { timeMs } of sorted) {
+    for (let startMs = Math.floor(timeMs / advanceMs) * advanceMs; startMs > timeMs - sizeMs; startMs -= advanceMs)
+      starts.add(startMs);
+  }
+  return [...starts]
+    .sort((a, b) => a - b)
+    .map((startMs) => {
+      const endMs = startMs + sizeMs;
+      return { startMs, endMs, events: sorted.filter(({ timeMs }) => timeMs >= startMs && timeMs < endMs) };
+    });
+}
+
+/** Each event spans [t, t + gap); spans that overlap are one session. */
+function sessionsOf(gapMs: number, sorted: readonly HeldEvent[]): KeyWindowContent[] {
+  const groups: HeldEvent[][] = [];
+  for (const event of sorted) {
+    const last = groups.at(-1)?.at(-1);
+    if (last !== undefined && event.timeMs < last.timeMs + gapMs) groups.at(-1)?.push(event);
+    else groups.push([event]);
+  }
+  return groups.map((events) => ({
+    startMs: events[0]?.timeMs as number,
+    endMs: (events.at(-1)?.timeMs as number) + gapMs,
+    events,
+  }));
+}
+
 /** The value of an aggregate over events, oldest first. */
 export function aggregateOf(aggregate: Aggregate, events: readonly HeldEvent[], markNames: readonly string[]): unknown {
   const { kind } = aggregate;
   if (kind === "count" && aggregate.column === undefined) return events.length;
   const column = aggregate.column as string;
-  const all = events.map((event) => (markNames.includes(column) ? Number(event.marks.has(column)) : event.values[column]));
+  const all = events.map((event) =>
+    markNames.includes(column) ? Number(event.marks.has(column)) : event.values[column],
+  );
   const values = all.filter((value): value is Scalar => value !== null && value !== undefined);
   const numbers = values.map(Number);
   switch (kind) {
@@ -127,7 +183,9 @@ function mostFrequent(values: readonly Scalar[]): Scalar[] {
 
 /** The smallest value with at least `fraction` of the values at or below it. */
 function nearestRank(numbers: readonly number[], fraction: number): number | null {
-  const enough = numbers.filter((number) => numbers.filter((other) => other <= number).length / numbers.length >= fraction);
+  const enough = numbers.filter(
+    (number) => numbers.filter((other) => other <= number).length / numbers.length >= fraction,
+  );
   return enough.length === 0 ? null : enough.reduce((a, b) => (b < a ? b : a));
 }
 
@@ -165,5 +223,7 @@ export function firstStageOrder(sources: readonly (readonly SourceRow[])[]): Ord
 
 /** The one order of a second stage: ascending by (order time, rank, upstream task), rows of one task as it sent them. */
 export function secondStageOrder(tasks: readonly (readonly OrderedRow[])[]): OrderedRow[] {
-  return tasks.flat().sort((a, b) => a.orderTimeMs - b.orderTimeMs || rankOf(a) - rankOf(b) || a.partition - b.partition);
+  return tasks
+    .flat()
+    .sort((a, b) => a.orderTimeMs - b.orderTimeMs || rankOf(a) - rankOf(b) || a.partition - b.partition);
 }

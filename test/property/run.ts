@@ -1,4 +1,13 @@
-import { RecordSchema, type Stream, type Topology, TopologyBuilder, days, partitionOf } from "../../src/index.ts";
+import {
+  type Aggregate,
+  days,
+  type KeyWindow,
+  partitionOf,
+  RecordSchema,
+  type Stream,
+  type Topology,
+  TopologyBuilder,
+} from "../../src/index.ts";
 import { type ReadRecord, TopologyTestDriver } from "../../src/testing/topology-test-driver.ts";
 import type { SourceRow } from "./oracle.ts";
 import type { Scenario, Step, WantedEvent, WantedFeature } from "./scenario.ts";
@@ -38,10 +47,22 @@ const eventFields = [
 ];
 const eventSchema = new RecordSchema<InputEvent>(record("Event", eventFields));
 const labelSchema = new RecordSchema<InputLabel>(
-  record("Label", [field("id", "long"), field("key", "string"), field("other", "long"), field("ts", "long"), field("event_ts", "long")]),
+  record("Label", [
+    field("id", "long"),
+    field("key", "string"),
+    field("other", "long"),
+    field("ts", "long"),
+    field("event_ts", "long"),
+  ]),
 );
 
-const scalarTypes: Readonly<Record<string, string>> = { whole: "long", double: "double", text: "string", flag: "boolean", fraud: "long" };
+const scalarTypes: Readonly<Record<string, string>> = {
+  whole: "long",
+  double: "double",
+  text: "string",
+  flag: "boolean",
+  fraud: "long",
+};
 
 function avroTypeOf({ aggregate }: WantedFeature): unknown {
   switch (aggregate.kind) {
@@ -63,7 +84,10 @@ function avroTypeOf({ aggregate }: WantedFeature): unknown {
 }
 
 /** The features of each stage: marks are known where the last one is. */
-export function featuresOfStages({ stages, features }: Pick<Scenario, "stages" | "features">): readonly (readonly WantedFeature[])[] {
+export function featuresOfStages({
+  stages,
+  features,
+}: Pick<Scenario, "stages" | "features">): readonly (readonly WantedFeature[])[] {
   if (stages === 1) return [features];
   return [features.filter(({ aggregate }) => aggregate.column !== "fraud"), features];
 }
@@ -74,7 +98,7 @@ export const featureName = (stage: number, index: number): string => `f${stage}_
 /** What ran in which order: one entry a row that a stage took, in the order it took them. */
 export type Trace = readonly { readonly kind: "event" | "label"; readonly id: number }[];
 
-interface Built {
+export interface Built {
   readonly topology: Topology;
   readonly schema: RecordSchema<Readonly<Record<string, unknown>>>;
   /** By stage. */
@@ -89,7 +113,9 @@ export function build(scenario: Wanted): Built {
   const traces: { kind: "event" | "label"; id: number }[][] = Array.from({ length: stages }, () => []);
   const outFields = [...eventFields];
   let events: Stream<InputEvent> = builder.stream("events", { schema: eventSchema, key: "key", time: "ts" });
-  let labels: Stream<InputLabel> | null = marked ? builder.stream("labels", { schema: labelSchema, key: "key", time: "ts", role: "labels" }) : null;
+  let labels: Stream<InputLabel> | null = marked
+    ? builder.stream("labels", { schema: labelSchema, key: "key", time: "ts", role: "labels" })
+    : null;
   featuresOfStages(scenario).forEach((wanted, stage) => {
     const trace = traces[stage] as { kind: "event" | "label"; id: number }[];
     if (stage === 1) {
@@ -98,14 +124,56 @@ export function build(scenario: Wanted): Built {
     }
     events = events.peek(`events-${stage}`, ({ id }) => trace.push({ kind: "event", id }));
     labels = labels?.peek(`labels-${stage}`, ({ id }) => trace.push({ kind: "label", id })) ?? null;
-    const marks = labels !== null && stage === stages - 1 ? { fraud: labels.marking({ id: "id", time: "event_ts", orphanMs: days(10_000) }) } : {};
-    const define = (): Record<string, WantedFeature> => Object.fromEntries(wanted.map((feature, i) => [featureName(stage, i), feature]));
-    const enriched = events.features(storeName(stage), { graceMs, late, id: "id", marks }, define);
+    const fraud = labels?.marking({ id: "id", time: "event_ts", orphanMs: days(10_000) });
+    const define = (): Record<string, WantedFeature> =>
+      Object.fromEntries(wanted.map((feature, i) => [featureName(stage, i), feature]));
+    const options = { graceMs, late, id: "id" as const };
+    const known = fraud !== undefined && stage === stages - 1;
+    const enriched = known
+      ? events.features(storeName(stage), { ...options, marks: { fraud } }, define)
+      : events.features(storeName(stage), options, define);
     events = enriched as unknown as Stream<InputEvent>;
     outFields.push(...wanted.map((feature, i) => field(featureName(stage, i), avroTypeOf(feature))));
   });
   const schema = new RecordSchema<Readonly<Record<string, unknown>>>(record("Out", outFields));
   events.to("out", { schema: schema as unknown as RecordSchema<InputEvent>, key: stages === 1 ? "key" : "other" });
+  return { topology: builder.build(), schema, traces };
+}
+
+/** A window over the events of a key, with what is computed in it. */
+export interface WantedKeyWindow {
+  readonly window: KeyWindow;
+  readonly aggregates: readonly Aggregate[];
+  readonly emit: "onClose" | "onUpdate";
+}
+
+/** The events of a key in windows of their own, in the first stage or behind a repartition. */
+export function buildKeyWindow(
+  { stages }: Pick<Scenario, "stages">,
+  { window, aggregates, emit }: WantedKeyWindow,
+): Built {
+  const builder = new TopologyBuilder("property");
+  const traces: { kind: "event" | "label"; id: number }[][] = Array.from({ length: stages }, () => []);
+  let events: Stream<InputEvent> = builder.stream("events", { schema: eventSchema, key: "key", time: "ts" });
+  events = events.peek("events-0", ({ id }) => traces[0]?.push({ kind: "event", id }));
+  if (stages === 2) {
+    events = events.repartition("by-other", { key: "other" });
+    events = events.peek("events-1", ({ id }) => traces[1]?.push({ kind: "event", id }));
+  }
+  const key = stages === 1 ? "key" : "other";
+  const wanted = aggregates.map((aggregate) => ({
+    window: { kind: "unbounded", excludeCurrent: false } as const,
+    aggregate,
+  }));
+  const define = (): Record<string, WantedFeature> =>
+    Object.fromEntries(wanted.map((feature, i) => [`a${i}`, feature]));
+  const results = events.windowedBy(key, window).aggregate("windows", define, { emit });
+  const fields = wanted.map((feature, i) => field(`a${i}`, avroTypeOf(feature)));
+  const keyField = field(key, stages === 1 ? "string" : "long");
+  const schema = new RecordSchema<Readonly<Record<string, unknown>>>(
+    record("Out", [keyField, field("window_start", "long"), field("window_end", "long"), ...fields]),
+  );
+  (results as unknown as Stream<InputEvent>).to("out", { schema: schema as unknown as RecordSchema<InputEvent>, key });
   return { topology: builder.build(), schema, traces };
 }
 
@@ -121,7 +189,9 @@ export const inputEvent = (id: number, { timeMs, key, other, whole, double, text
 });
 
 /** Everything that is written, in the order it arrives. */
-export type Arrival = { readonly kind: "event"; readonly value: InputEvent } | { readonly kind: "label"; readonly value: InputLabel };
+export type Arrival =
+  | { readonly kind: "event"; readonly value: InputEvent }
+  | { readonly kind: "label"; readonly value: InputLabel };
 
 export function arrivalsOf({ events, marked }: Pick<Scenario, "events" | "marked">): Arrival[] {
   const timed: { readonly atMs: number; readonly arrival: Arrival }[] = [];
@@ -154,8 +224,12 @@ export interface Run {
 }
 
 /** Runs a scenario to its end and hands what came of it to `check`. */
-export async function runScenario(scenario: Scenario, check: (run: Run) => void | Promise<void>): Promise<void> {
-  const { topology, schema, traces } = build(scenario);
+export async function runScenario(
+  scenario: Scenario,
+  check: (run: Run) => void | Promise<void>,
+  built = build(scenario),
+): Promise<void> {
+  const { topology, schema, traces } = built;
   const driver = await TopologyTestDriver.open(topology, { partitions: scenario.partitions, settings: scenario.cut });
   try {
     const arrivals = arrivalsOf(scenario);
@@ -167,7 +241,11 @@ export async function runScenario(scenario: Scenario, check: (run: Run) => void 
 }
 
 /** Writes the input, takes the steps, and settles. */
-export async function play(driver: TopologyTestDriver, { partitions, steps, atOnce }: Scenario, arrivals: readonly Arrival[]): Promise<void> {
+export async function play(
+  driver: TopologyTestDriver,
+  { partitions, steps, atOnce }: Scenario,
+  arrivals: readonly Arrival[],
+): Promise<void> {
   if (atOnce) await write(driver, arrivals);
   for (let i = 0; i < steps.length; i++) {
     const from = Math.floor((arrivals.length * i) / steps.length);

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { Aggregate, EventWindow, LatePolicy, TaskSettings } from "../../src/index.ts";
+import type { Aggregate, EventWindow, KeyWindow, LatePolicy, TaskSettings } from "../../src/index.ts";
 
 /** A feature as a scenario asks for it. */
 export interface WantedFeature {
@@ -18,12 +18,20 @@ export interface WantedEvent {
   readonly double: number | null;
   readonly text: string | null;
   readonly flag: boolean | null;
-  /** When its label says it arrived, from its own time on: before it (negative), at once or long after. Null: none. */
+  /** How long after its arrival its label comes; 0 or less: before it. Null: no label. */
   readonly labelAfterMs: number | null;
 }
 
+/** The event time of an event's label. */
+export function labelTimeOf({ timeMs, delayMs, labelAfterMs }: WantedEvent): number | null {
+  return labelAfterMs === null ? null : timeMs + delayMs + labelAfterMs;
+}
+
 /** How a run is cut and bounded, which no result may depend on. */
-export type Cut = Pick<TaskSettings, "commitRecordsMax" | "commitsInFlightMax" | "bufferedRecordsMax" | "cacheBytes" | "flushIntervalMs">;
+export type Cut = Pick<
+  TaskSettings,
+  "commitRecordsMax" | "commitsInFlightMax" | "bufferedRecordsMax" | "cacheBytes" | "flushIntervalMs"
+>;
 
 /** What happens between two pieces of the input. */
 export type Step =
@@ -51,7 +59,10 @@ export const epochMs = Date.UTC(2020, 0, 1);
 
 // Few lengths over short steps of time, so that events fall on the bounds of windows.
 const length = fc.constantFrom(1, 2, 5, 10, 20, 50, 100, 400);
-const delay = fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.constantFrom(1, 5, 10, 40, 100) });
+const delay = fc.oneof(
+  { weight: 2, arbitrary: fc.constant(0) },
+  { weight: 1, arbitrary: fc.constantFrom(1, 5, 10, 40, 100) },
+);
 
 const eventWindow: fc.Arbitrary<EventWindow> = fc.oneof(
   {
@@ -66,7 +77,11 @@ const eventWindow: fc.Arbitrary<EventWindow> = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("count" as const), size: fc.constantFrom(1, 2, 3, 7, 30), excludeCurrent: fc.boolean() }),
+    arbitrary: fc.record({
+      kind: fc.constant("count" as const),
+      size: fc.constantFrom(1, 2, 3, 7, 30),
+      excludeCurrent: fc.boolean(),
+    }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("unbounded" as const), excludeCurrent: fc.boolean() }) },
 );
@@ -114,22 +129,43 @@ const extremeDouble = fc.oneof(
   fc.constantFrom(5e-324, -5e-324, 1e-200, 1.7e308, -1.7e308, 1e160),
   fc.double({ noNaN: true, noDefaultInfinity: true }),
 );
-const whole = fc.oneof(fc.integer({ min: -5, max: 5 }), fc.integer({ min: -(2 ** 30), max: 2 ** 30 }), fc.constantFrom(2 ** 43, -(2 ** 43), 2 ** 43 - 1));
-const text = fc.constantFrom("", "a", "b", "ab", "Z", "é", "\u{1F600}", "a longer text that does not fit into a few bytes");
+const whole = fc.oneof(
+  fc.integer({ min: -5, max: 5 }),
+  fc.integer({ min: -(2 ** 30), max: 2 ** 30 }),
+  fc.constantFrom(2 ** 43, -(2 ** 43), 2 ** 43 - 1),
+);
+const text = fc.constantFrom(
+  "",
+  "a",
+  "b",
+  "ab",
+  "Z",
+  "é",
+  "\u{1F600}",
+  "a longer text that does not fit into a few bytes",
+);
 
-function event(doubles: fc.Arbitrary<number>, graceMs: number, beyond: boolean): fc.Arbitrary<Omit<WantedEvent, "timeMs"> & { step: number }> {
+function event(
+  doubles: fc.Arbitrary<number>,
+  graceMs: number,
+  beyond: boolean,
+): fc.Arbitrary<Omit<WantedEvent, "timeMs"> & { step: number }> {
   const late = fc.integer({ min: 0, max: graceMs });
   const tooLate = fc.integer({ min: 0, max: 3 * graceMs + 30 });
   return fc.record({
     step: fc.constantFrom(0, 0, 1, 1, 2, 5, 5, 10, 20, 60),
-    delayMs: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: late }, { weight: beyond ? 1 : 0, arbitrary: tooLate }),
+    delayMs: fc.oneof(
+      { weight: 2, arbitrary: fc.constant(0) },
+      { weight: 2, arbitrary: late },
+      { weight: beyond ? 1 : 0, arbitrary: tooLate },
+    ),
     key: fc.constantFrom(0, 0, 0, 1, 2, 3),
     other: fc.constantFrom(0, 0, 0, 1, 2, 3),
     whole: fc.option(whole, { freq: 5 }),
     double: fc.option(doubles, { freq: 5 }),
     text: fc.option(text, { freq: 5 }),
     flag: fc.option(fc.boolean(), { freq: 5 }),
-    labelAfterMs: fc.option(fc.constantFrom(-30, -1, 0, 1, 5, 40, 300), { freq: 1 }),
+    labelAfterMs: fc.option(fc.constantFrom(...(early ? [-30, -1, 0, 5] : [1, 5, 40, 300])), { freq: 2 }),
   });
 }
 
@@ -138,6 +174,8 @@ export interface ScenarioLimits {
   readonly beyond: boolean;
   readonly atOnce: boolean;
   readonly eventsMax: number;
+  /** Whether labels may come before their events. Default false. */
+  readonly early?: boolean;
 }
 
 /** Events by ascending time, with the delay of each: the order of arrival is that of (time + delay). */
@@ -162,7 +200,13 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.constant<Step>({ kind: "settle" }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("cycle" as const), task: fc.nat({ max: 3 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("wait" as const), ms: fc.constantFrom(1, 10, 2000) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("restart" as const), state: fc.constantFrom("kept" as const, "lost" as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("restart" as const),
+      state: fc.constantFrom("kept" as const, "lost" as const),
+    }),
+  },
 );
 
 export const cut: fc.Arbitrary<Cut> = fc.record({
@@ -176,17 +220,17 @@ export const cut: fc.Arbitrary<Cut> = fc.record({
 export function scenario(limits: ScenarioLimits): fc.Arbitrary<Scenario> {
   return fc.record({ graceMs: fc.constantFrom(0, 1, 10, 50, 200), marked: fc.boolean() }).chain(({ graceMs, marked }) =>
     fc.record({
-        partitions: fc.constantFrom(1, 1, 2, 3, 4),
-        stages: fc.constantFrom(1 as const, 2 as const),
-        graceMs: fc.constant(graceMs),
-        late: fc.constantFrom<LatePolicy>("include", "include", "aside", "drop"),
-        marked: fc.constant(marked),
-        features: features(marked),
-        events: wantedEvents(graceMs, limits),
-        steps: fc.array(step, { minLength: 1, maxLength: 12, size: "max" }),
-        atOnce: fc.constant(limits.atOnce),
-        cut,
-      }),
+      partitions: fc.constantFrom(1, 1, 2, 3, 4),
+      stages: fc.constantFrom(1 as const, 2 as const),
+      graceMs: fc.constant(graceMs),
+      late: fc.constantFrom<LatePolicy>("include", "include", "aside", "drop"),
+      marked: fc.constant(marked),
+      features: features(marked),
+      events: wantedEvents(graceMs, limits),
+      steps: fc.array(step, { minLength: 1, maxLength: 12, size: "max" }),
+      atOnce: fc.constant(limits.atOnce),
+      cut,
+    }),
   );
 }
 
@@ -197,9 +241,26 @@ function features(marked: boolean): fc.Arbitrary<WantedFeature[]> {
     fc.array(
       fc.record({
         window: fc.constantFrom(...windows),
-        aggregate: marked ? fc.oneof({ weight: 3, arbitrary: aggregate }, { weight: 1, arbitrary: ofMarks }) : aggregate,
+        aggregate: marked
+          ? fc.oneof({ weight: 3, arbitrary: aggregate }, { weight: 1, arbitrary: ofMarks })
+          : aggregate,
       }),
       { minLength: 1, maxLength: 8, size: "max" },
     ),
+  );
+}
+
+/** Lengths that cut the short steps of time often, and the gaps and hops that go with them. */
+export function keyWindow(graceMs: number): fc.Arbitrary<KeyWindow> {
+  const hops = fc.constantFrom([10, 5], [20, 5], [30, 10], [100, 25], [60, 20]);
+  return fc.oneof(
+    length.map((sizeMs) => ({ kind: "tumbling" as const, sizeMs, graceMs })),
+    hops.map(([sizeMs, advanceMs]) => ({
+      kind: "hopping" as const,
+      sizeMs: sizeMs as number,
+      advanceMs: advanceMs as number,
+      graceMs,
+    })),
+    length.map((gapMs) => ({ kind: "session" as const, gapMs, graceMs })),
   );
 }

@@ -87,9 +87,9 @@ function aggregated(events: readonly PlainEvent[], aggregate: Aggregate): unknow
       return squared === null ? null : Math.sqrt(squared);
     }
     case "min":
-      return numbers.length === 0 ? null : numbers.reduce((a, b) => (b < a ? b : a));
+      return numbers.length === 0 ? null : Math.min(...numbers);
     case "max":
-      return numbers.length === 0 ? null : numbers.reduce((a, b) => (b > a ? b : a));
+      return numbers.length === 0 ? null : Math.max(...numbers);
     case "distinct":
       return new Set(values).size;
     case "first":

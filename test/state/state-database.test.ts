@@ -10,6 +10,7 @@ import { Reservoir } from "../../src/state/reservoir.ts";
 import type { ReservoirFeature, ReservoirOptions } from "../../src/state/reservoir-plan.ts";
 import type { StateBackend } from "../../src/state/state-backend.ts";
 import { StateDatabase } from "../../src/state/state-database.ts";
+import type { StateKey } from "../../src/state/state-key.ts";
 import type { EventWindow } from "../../src/state/window.ts";
 
 const day: EventWindow = { kind: "sliding", sizeMs: days(1), delayMs: 0, closed: "right", excludeCurrent: false };
@@ -144,10 +145,8 @@ test("a feature that the held events answer for is computed from them; others ke
   const max: ReservoirFeature = { name: "max_12h", window: 1, aggregate: { kind: "max", column: "amount" } };
   const wider = optionsWith({ windows: [day, half], features: [count, sum, max] });
   const second = await opened(backend, 1 << 20, wider);
-  const expected = 29 * 12 + 6 * 24;
-  assert.equal([...Array(24).keys()].reduce((total, i) => total + 6 + i, 0), expected - 72);
-  assert.deepEqual(second.read("a", hours(29)), [24, expected - 72, 29]);
-  assert.deepEqual(second.add("a", hours(30), 1), [24, expected - 72 - 6 + 1, 29]);
+  assert.deepEqual(second.read("a", hours(29)), [24, 420, 29]); // 6 + 7 + ... + 29
+  assert.deepEqual(second.add("a", hours(30), 1), [24, 415, 29]); // 6 left, 1 came
 });
 
 test("a definition that the stored state cannot serve is refused, each difference by name", async () => {
@@ -186,7 +185,11 @@ test("keys are those on disk and those in memory; what is past retention shows i
   for (const key of ["a", "ab", "b"]) add(key, 1000);
   await flush("one");
   add("c", hours(20));
-  const keys = async (prefix: string | null = null) => Array.fromAsync(database.keys("payments", prefix));
+  const keys = async (prefix: string | null = null) => {
+    const found: StateKey[] = [];
+    for await (const key of database.keys("payments", prefix)) found.push(key);
+    return found;
+  };
   assert.deepEqual(await keys(), ["a", "ab", "b", "hot", "c"]);
   assert.deepEqual(await keys("a"), ["a", "ab"]);
   assert.ok((await entriesOf(backend, 1)) > 4, "the hot key has parts of its own");
@@ -212,7 +215,7 @@ test("memory stays within the cache and what is dirty, however many keys there a
   for (let i = 0; i < 20_000; i++) {
     add(`key-${i % 5000}`, i, 1);
     if (database.flushWanted) await flush(`${flushes++}`);
-    assert.ok(database.cachedBytes < 130_000, () => `${database.cachedBytes} bytes at event ${i}`);
+    assert.ok(database.cachedBytes < 130_000, `${database.cachedBytes} bytes at event ${i}`);
   }
   assert.ok(flushes > 10);
   assert.deepEqual(read("key-17", 20_000), [4, 4]);

@@ -5,9 +5,17 @@ import { TopologyTestDriver } from "../../src/testing/topology-test-driver.ts";
 import cardVelocity from "../../topologies/card-velocity.ts";
 
 const minuteMs = 60_000;
+const midnightMs = Date.UTC(2026, 0, 5);
 
 function payment(id: string, card: string, minute: number, amount: number): CardPayment {
-  return { payment_id: id, ts: minute * minuteMs, card_id: card, merchant_id: "m1", amount, currency: "EUR" };
+  return {
+    payment_id: id,
+    ts: midnightMs + minute * minuteMs,
+    card_id: card,
+    merchant_id: "m1",
+    amount,
+    currency: "EUR",
+  };
 }
 
 /** One line a payment: id, count and sum in 1 h, count and sum in 24 h. */

@@ -94,13 +94,13 @@ export async function decide(events: TownEvents, options: TownOptions = {}): Pro
       scorers: { "fraud-score": handMadeScorer() },
     });
     const { transactions, labels = [], profiles = [], lists = [], delisted = [] } = events;
-    await driver.input("fraud-lists").pipeAll(lists);
     for (const { entry, timeMs } of delisted) {
       await driver.input("fraud-lists").pipeBytes(Buffer.from(entry), null, timeMs);
     }
-    await driver.input("customer-profiles").pipeAll(profiles);
-    await driver.input("fraud-labels").pipeAll(labels);
-    await driver.input("transactions").pipeAll(transactions);
+    const inputs = { "fraud-lists": lists, "customer-profiles": profiles, "fraud-labels": labels, transactions };
+    for (const [topic, values] of Object.entries(inputs)) {
+      if (values.length > 0) await driver.input(topic).pipeAll(values);
+    }
     await driver.settle();
     const decisions = driver.output("fraud-decisions", fraudDecisionSchema).values();
     await driver.close();

@@ -1,6 +1,6 @@
 import { greatCircleDistance } from "h3-js";
 import type { CustomerProfile, Transaction } from "../../schemas/records.ts";
-import { type ColumnMap, days, hours, minutes } from "../../src/index.ts";
+import { type ColumnMap, days, hours, minutes, type RowOf } from "../../src/index.ts";
 
 /**
  * What the formulas below compute with. Part of the feature version: decisions made with other numbers carry another
@@ -15,14 +15,47 @@ export const formulaConstants = {
   travelMsMin: minutes(1),
   /** A deviation from fewer payments than this says nothing. */
   deviationCountMin: 5,
-  minorUnitsOfMajor: 100,
+  /** Minor units in a major one. */
+  centsOfUnit: 100,
 } as const;
 
-export const calendarColumns = { hour: "integer", weekday: "integer", online: "boolean" } as const satisfies ColumnMap;
+export const paymentColumns = {
+  tx_id: "text",
+  ts: "integer",
+  customer_id: "text",
+  terminal_id: "text",
+  merchant_id: "text",
+  mcc: "integer",
+  amount_cents: "integer",
+  country: "text",
+  lat: "number",
+  lon: "number",
+  device_id: "text?",
+  ip_country: "text?",
+  hour: "integer",
+  weekday: "integer",
+  online: "boolean",
+} as const satisfies ColumnMap;
 
-/** Hour and weekday in UTC: 1970-01-01 was a Thursday, and Monday is 0. */
-export function calendarOf({ ts, channel }: Transaction) {
+/** A payment as the features see it. Hour and weekday are UTC: 1970-01-01 was a Thursday, and Monday is 0. */
+export type Payment = RowOf<typeof paymentColumns>;
+
+export function paymentOf(transaction: Transaction): Payment {
+  const { tx_id, ts, customer_id, terminal_id, merchant_id, mcc, amount, country } = transaction;
+  const { lat, lon, device_id, ip_country, channel } = transaction;
   return {
+    tx_id,
+    ts,
+    customer_id,
+    terminal_id,
+    merchant_id,
+    mcc,
+    amount_cents: amount,
+    country,
+    lat,
+    lon,
+    device_id,
+    ip_country,
     hour: Math.floor(ts / hours(1)) % 24,
     weekday: (Math.floor(ts / days(1)) + 3) % 7,
     online: channel === "online",
@@ -46,7 +79,7 @@ const withoutProfile = {
 } as const;
 
 /** The payment against what the bank knows of its card holder; all null without a profile. */
-export function againstProfile(payment: Transaction, profile: CustomerProfile | null) {
+export function againstProfile(payment: Payment, profile: CustomerProfile | null) {
   if (profile === null) return withoutProfile;
   const { lat, lon, country, ip_country, device_id, ts } = payment;
   const { home_country, home_lat, home_lon, device_ids, opened_ts } = profile;
@@ -67,18 +100,14 @@ export const behaviourColumns = {
   amount_z: "number?",
 } as const satisfies ColumnMap;
 
-/** A payment and what its customer did before it; amounts in minor units. */
-interface Past {
-  readonly ts: number;
-  readonly amount: number;
-  readonly lat: number;
-  readonly lon: number;
+/** A payment and what its customer did before it. */
+interface Past extends Payment {
   readonly previous_ts: number | null;
   readonly previous_lat: number | null;
   readonly previous_lon: number | null;
   readonly previous_count_30d: number;
   readonly customer_mean_30d: number | null;
-  readonly customer_sd_30d: number | null;
+  readonly customer_sd_cents_30d: number | null;
 }
 
 /** The payment against its customer's own past: the journey since the last one, and how unusual the amount is. */
@@ -102,9 +131,10 @@ export function behaviourOf(payment: Past) {
 }
 
 /** Standard deviations from the customer's mean; null for a customer hardly known, or one who always pays the same. */
-function deviationOf({ amount, previous_count_30d, customer_mean_30d: mean, customer_sd_30d: sd }: Past) {
-  if (mean === null || sd === null || sd === 0) return null;
-  return previous_count_30d < formulaConstants.deviationCountMin ? null : (amount - mean) / sd;
+function deviationOf({ amount_cents, previous_count_30d, customer_mean_30d: mean, customer_sd_cents_30d: sd }: Past) {
+  const { deviationCountMin, centsOfUnit } = formulaConstants;
+  if (mean === null || sd === null || sd === 0 || previous_count_30d < deviationCountMin) return null;
+  return (amount_cents / centsOfUnit - mean) / (sd / centsOfUnit);
 }
 
 export const moneyColumns = {
@@ -112,35 +142,29 @@ export const moneyColumns = {
   customer_sum_1h: "number",
   customer_sum_24h: "number",
   customer_sum_7d: "number",
-  customer_mean_last_10: "number?",
-  customer_mean_30d: "number?",
   customer_sd_30d: "number?",
-  terminal_mean_1h: "number?",
 } as const satisfies ColumnMap;
 
-type Money = { readonly [Name in keyof typeof moneyColumns]: number | null } & {
-  readonly amount: number;
-  readonly customer_sum_1h: number;
-  readonly customer_sum_24h: number;
-  readonly customer_sum_7d: number;
-};
-
-/** Money as people and models read it. Sums stay exact, as integers, until here. */
-export function inMajorUnits(money: Money) {
-  const { minorUnitsOfMajor: per } = formulaConstants;
-  return {
-    amount: money.amount / per,
-    customer_sum_1h: money.customer_sum_1h / per,
-    customer_sum_24h: money.customer_sum_24h / per,
-    customer_sum_7d: money.customer_sum_7d / per,
-    customer_mean_last_10: perOrNull(money.customer_mean_last_10, per),
-    customer_mean_30d: perOrNull(money.customer_mean_30d, per),
-    customer_sd_30d: perOrNull(money.customer_sd_30d, per),
-    terminal_mean_1h: perOrNull(money.terminal_mean_1h, per),
-  };
+/** Sums of a customer, exact as integers are. */
+interface Cents extends Payment {
+  readonly customer_cents_1h: number;
+  readonly customer_cents_24h: number;
+  readonly customer_cents_7d: number;
+  readonly customer_sd_cents_30d: number | null;
 }
 
-const perOrNull = (amount: number | null, per: number): number | null => (amount === null ? null : amount / per);
+/** Money as people and models read it. */
+export function inMajorUnits(payment: Cents) {
+  const { centsOfUnit } = formulaConstants;
+  const sd = payment.customer_sd_cents_30d;
+  return {
+    amount: payment.amount_cents / centsOfUnit,
+    customer_sum_1h: payment.customer_cents_1h / centsOfUnit,
+    customer_sum_24h: payment.customer_cents_24h / centsOfUnit,
+    customer_sum_7d: payment.customer_cents_7d / centsOfUnit,
+    customer_sd_30d: sd === null ? null : sd / centsOfUnit,
+  };
+}
 
 export const entryColumns = {
   customer_entry: "text",
@@ -150,7 +174,7 @@ export const entryColumns = {
 } as const satisfies ColumnMap;
 
 /** What the lists may hold about a payment, in their words. A payment without a device is on no list by it. */
-export function entriesOf({ customer_id, terminal_id, device_id, country }: Transaction) {
+export function entriesOf({ customer_id, terminal_id, device_id, country }: Payment) {
   return {
     customer_entry: `customer:${customer_id}`,
     terminal_entry: `terminal:${terminal_id}`,

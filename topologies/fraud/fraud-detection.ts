@@ -36,12 +36,16 @@ export default function fraudDetection({ model = shippedModel }: FraudParameters
   const ruled = onLists(builder, features).rules("rules", rules);
   const scored: Stream<ValueOf<typeof ruled> & Scored> =
     model === "none"
-      ? ruled.extend("no-model", { score: "number?", reasons: "json?" }, (): Scored => ({ score: null, reasons: null }))
+      ? ruled.extend(
+          "no-model",
+          { score: "number?", score_reasons: "json?" },
+          (): Scored => ({ score: null, score_reasons: null }),
+        )
       : ruled.score("fraud-score", {
           model: modelIn(model),
           into: "score",
           unless: "rule_decision",
-          reasons: { into: "reasons", atLeast: 0.3, size: 3 },
+          reasons: { into: "score_reasons", atLeast: 0.3, size: 3 },
         });
 
   const versions = {
@@ -62,11 +66,11 @@ export default function fraudDetection({ model = shippedModel }: FraudParameters
         feature_version: "text",
         late: "boolean",
       },
-      ({ score, reasons, rule_decision }, { late }) => ({
+      ({ score, score_reasons, rule_decision }, { late }) => ({
         event_type: "prediction.made",
         decision: rule_decision ?? bands.decide(score ?? Number.NaN),
         level: modelVersion === null ? 1 : 0,
-        reasons: reasons ?? [],
+        reasons: score_reasons ?? [],
         model_version: score === null ? null : modelVersion,
         late,
         ...versions,
@@ -98,7 +102,7 @@ type ValueOf<S> = S extends Stream<infer Value> ? Value : never;
 
 interface Scored {
   readonly score: number | null;
-  readonly reasons: Reason[] | null;
+  readonly score_reasons: Reason[] | null;
 }
 
 /** Name and version of a model, as its decisions state them. */

@@ -26,20 +26,20 @@ function besideCustomer(builder: TopologyBuilder) {
   return builder
     .stream("transactions", { schema: transactionSchema, ...ofCustomer })
     .dedup("payments-once", { id: "tx_id", ttlMs: duplicateMs })
-    .extend("calendar", formulas.calendarColumns, formulas.calendarOf)
+    .mapValues("payment", formulas.paymentColumns, formulas.paymentOf)
     .leftJoin("profile", profiles, { key: "customer_id", columns: formulas.profileColumns }, formulas.againstProfile)
     .features("customer-history", { graceMs }, (over) => ({
       customer_count_1h: over.sliding(hours(1)).count(),
-      customer_sum_1h: over.sliding(hours(1)).sum("amount"),
+      customer_cents_1h: over.sliding(hours(1)).sum("amount_cents"),
       customer_count_24h: over.sliding(hours(24)).count(),
-      customer_sum_24h: over.sliding(hours(24)).sum("amount"),
+      customer_cents_24h: over.sliding(hours(24)).sum("amount_cents"),
       customer_merchants_24h: over.sliding(hours(24)).distinct("merchant_id"),
       customer_count_7d: over.sliding(days(7)).count(),
-      customer_sum_7d: over.sliding(days(7)).sum("amount"),
+      customer_cents_7d: over.sliding(days(7)).sum("amount_cents"),
       customer_merchants_7d: over.sliding(days(7)).distinct("merchant_id"),
-      customer_mean_last_10: over.lastEvents(10, { excludeCurrent: true }).mean("amount"),
-      customer_mean_30d: over.sliding(days(30), { excludeCurrent: true }).mean("amount"),
-      customer_sd_30d: over.sliding(days(30), { excludeCurrent: true }).sd("amount"),
+      customer_mean_last_10: over.lastEvents(10, { excludeCurrent: true }).mean("amount_cents", { per: 100 }),
+      customer_mean_30d: over.sliding(days(30), { excludeCurrent: true }).mean("amount_cents", { per: 100 }),
+      customer_sd_cents_30d: over.sliding(days(30), { excludeCurrent: true }).sd("amount_cents"),
       previous_count_30d: over.sliding(days(30), { excludeCurrent: true }).count(),
       previous_ts: over.lastEvents(1, { excludeCurrent: true }).latest("ts"),
       previous_lat: over.lastEvents(1, { excludeCurrent: true }).latest("lat"),
@@ -59,7 +59,7 @@ function besideTerminal(builder: TopologyBuilder, payments: ReturnType<typeof be
     .repartition("terminals", { key: "terminal_id" })
     .features("terminal-history", { graceMs, id: "tx_id", marks: { fraud: frauds } }, (over) => ({
       terminal_count_1h: over.sliding(hours(1)).count(),
-      terminal_mean_1h: over.sliding(hours(1)).mean("amount"),
+      terminal_mean_1h: over.sliding(hours(1)).mean("amount_cents", { per: 100 }),
       terminal_customers_1h: over.sliding(hours(1)).distinct("customer_id"),
       terminal_count_1d: over.sliding(days(1), { delayMs: labelDelayMs }).count(),
       terminal_risk_1d: over.sliding(days(1), { delayMs: labelDelayMs }).ratio("fraud"),

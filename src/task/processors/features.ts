@@ -1,5 +1,4 @@
 import type { Extender } from "../../codec/row-shape.ts";
-import { beginningOfTimeMs } from "../../core/time.ts";
 import type { Reservoir } from "../../state/reservoir.ts";
 import type { LatePolicy, Value } from "../../topology/graph.ts";
 import type { LateRecords } from "../late-records.ts";
@@ -23,7 +22,6 @@ export class FeaturesProcessor extends Processor {
   readonly #graceMs: number;
   readonly #policy: LatePolicy;
   readonly #late: LateRecords;
-  readonly #judges: boolean;
   readonly #numbers: Float64Array;
   readonly #texts: (string | null)[];
   readonly #out: unknown[];
@@ -36,8 +34,6 @@ export class FeaturesProcessor extends Processor {
     readonly graceMs: number;
     readonly policy: LatePolicy;
     readonly late: LateRecords;
-    /** Whether this stage judges lateness: the first one does, and the flag travels. */
-    readonly judges: boolean;
   }) {
     super();
     this.#reservoir = options.reservoir;
@@ -46,14 +42,14 @@ export class FeaturesProcessor extends Processor {
     this.#graceMs = options.graceMs;
     this.#policy = options.policy;
     this.#late = options.late;
-    this.#judges = options.judges;
     this.#numbers = new Float64Array(options.access.numberCount);
     this.#texts = Array.from({ length: options.access.textCount }, () => null);
     this.#out = Array.from({ length: options.featureCount }, () => null);
   }
 
   override process(row: Row): void {
-    if (this.#judges && row.orderTimeMs !== beginningOfTimeMs && row.timeMs < row.orderTimeMs - this.#graceMs) {
+    // The flag travels, so an event that was late once is counted once; a smaller grace further on is judged there.
+    if (!row.late && row.timeMs < row.orderTimeMs - this.#graceMs) {
       row.late = true;
       this.#late.count();
       if (this.#policy === "aside") this.#late.write(row);

@@ -1,0 +1,114 @@
+import { checkCompatible, parseSchema } from "../codec/schema-compatibility.ts";
+import { type SchemaRegistry, valueSubject } from "../codec/schema-registry.ts";
+import type { Clock } from "../core/clock.ts";
+import { messageOf } from "../core/errors.ts";
+import { noMeter } from "../core/meter.ts";
+import type { Log } from "../log/log.ts";
+import { compileRules } from "../scoring/compiled-rules.ts";
+import { isGlobalTable, partitionedInputs } from "../task/application.ts";
+import { loadModels } from "../task/models.ts";
+import type { Input, RulesNode, SinkNode, Topology } from "../topology/graph.ts";
+import { bad, type CheckResult, good } from "./health-check.ts";
+
+/** What a topology needs to run: topics, schemas, rules, models. */
+export async function checkTopology(
+  topology: Topology,
+  log: Log | null,
+  registry: SchemaRegistry | null,
+  clock: Clock,
+): Promise<CheckResult[]> {
+  const inputs: Input[] = [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)];
+  const checks = [
+    good(
+      "topology",
+      `${topology.applicationId}: ${topology.nodes.length} nodes in ${topology.subTopologies.length} sub-topologies`,
+    ),
+  ];
+  for (const topic of new Set(inputs.map((input) => input.topic))) checks.push(inputTopic(topic, log));
+  checks.push(...partitionCounts(topology, log));
+  for (const input of inputs) if (input.format === "avro") checks.push(await inputSchema(input, registry));
+  for (const node of topology.nodes) {
+    if (node.kind === "sink" && node.format === "avro") checks.push(await outputSchema(node, registry));
+    if (node.kind === "rules") checks.push(rulesOf(node, topology));
+  }
+  if (topology.nodes.some(({ kind }) => kind === "score")) checks.push(await models(topology, clock));
+  return checks;
+}
+
+function inputTopic(name: string, log: Log | null): CheckResult {
+  const topic = log?.topic(name);
+  if (topic === undefined) return bad(`topic ${name}`, "is missing", `kappa topics create ${name} --partitions 8`);
+  if (topic.retentionMs !== -1 || topic.retentionBytes !== -1) {
+    const kept = topic.retentionMs !== -1 ? `${topic.retentionMs / 86_400_000} days` : `${topic.retentionBytes} bytes`;
+    return good(`topic ${name}`, `${topic.partitions} partitions; keeps ${kept}: a replay sees no more than that`);
+  }
+  return good(`topic ${name}`, `${topic.partitions} partitions`);
+}
+
+/** Inputs that meet in tasks need one count; global tables are read whole and may have any. */
+function partitionCounts(topology: Topology, log: Log | null): CheckResult[] {
+  const counts = new Map<number, string>();
+  for (const { topic } of partitionedInputs(topology)) {
+    const known = log?.topic(topic);
+    if (known !== undefined && !counts.has(known.partitions)) counts.set(known.partitions, topic);
+  }
+  if (counts.size < 2) return [];
+  const list = [...counts].map(([count, topic]) => `${topic} has ${count}`).join(", ");
+  return [
+    bad("partitions", `inputs differ: ${list}`, "produce one of them into a new topic with the count of the others"),
+  ];
+}
+
+async function inputSchema({ topic, schema }: Input, registry: SchemaRegistry | null): Promise<CheckResult> {
+  const subject = valueSubject(topic);
+  const latest = await registry?.latest(subject);
+  const name = `schema ${subject}`;
+  if (latest === undefined) return bad(name, "is not registered", `kappa schemas register ${subject} FILE.avsc`);
+  const { problems } = schema.readerOf(parseSchema(latest.schema).type);
+  if (problems.length === 0) return good(name, `version ${latest.version} can be read`);
+  return bad(
+    name,
+    `version ${latest.version} cannot be read: ${problems.join("; ")}`,
+    "bring the topology's schema and the producer's together",
+  );
+}
+
+async function outputSchema({ topic, schema }: SinkNode, registry: SchemaRegistry | null): Promise<CheckResult> {
+  const subject = valueSubject(topic);
+  const versions = (await registry?.versions(subject)) ?? [];
+  const latest = versions.at(-1);
+  const name = `schema ${subject}`;
+  if (registry === null || latest === undefined) return good(name, "will be registered");
+  try {
+    checkCompatible(subject, parseSchema(schema.definition), versions, await registry.compatibility(subject));
+    return good(name, `compatible with version ${latest.version}`);
+  } catch (error) {
+    return bad(name, messageOf(error), "give new fields a default, or write to a new topic");
+  }
+}
+
+function rulesOf(node: RulesNode, topology: Topology): CheckResult {
+  const { name, rules } = node;
+  const columns = topology.nodes.find(({ id }) => id === node.parents[0])?.columns ?? [];
+  try {
+    compileRules(rules, columns, noMeter);
+    return good(`rules ${name}`, `version ${rules.version}, ${rules.rules.length} rules`);
+  } catch (error) {
+    return bad(`rules ${name}`, messageOf(error), `kappa rules lint ${rules.file} --topology FILE`);
+  }
+}
+
+async function models(topology: Topology, clock: Clock): Promise<CheckResult> {
+  try {
+    const scorers = new Set((await loadModels(topology, clock, noMeter)).values());
+    const names = [...scorers].map(({ model }) => `${model.name}@${model.version}`).join(", ");
+    for (const scorer of scorers) await scorer.close();
+    return good("models", `${names} loaded, inputs agree`);
+  } catch (error) {
+    return bad(
+      "models",
+      messageOf(error),
+      "train it anew, or put model.onnx and model.json of one training run together",
+    );
+  }
+}

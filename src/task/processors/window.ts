@@ -1,0 +1,81 @@
+import type { RowShape } from "../../codec/row-shape.ts";
+import type { WindowResult, WindowStore } from "../../state/window-store.ts";
+import type { Value, WindowNode } from "../../topology/graph.ts";
+import type { LateRecords } from "../late-records.ts";
+import { Row } from "../row.ts";
+import type { EventAccess } from "./features.ts";
+import { Processor } from "./processor.ts";
+import type { TimeDriven } from "./time-driven.ts";
+
+/** Adds each event to the windows of its key, and forwards the results of windows as they close or change. */
+export class WindowProcessor extends Processor implements TimeDriven {
+  readonly #store: WindowStore;
+  readonly #access: EventAccess;
+  readonly #node: WindowNode;
+  readonly #project: RowShape;
+  readonly #late: LateRecords;
+  readonly #numbers: Float64Array;
+  readonly #texts: (string | null)[];
+  readonly #closed: (result: WindowResult) => void;
+  readonly #updated: (result: WindowResult) => void;
+  #orderTimeMs = 0;
+  #current: Row | null = null;
+
+  constructor(options: {
+    readonly store: WindowStore;
+    readonly access: EventAccess;
+    readonly node: WindowNode;
+    /** Of the results. */
+    readonly project: RowShape;
+    readonly late: LateRecords;
+  }) {
+    super();
+    this.#store = options.store;
+    this.#access = options.access;
+    this.#node = options.node;
+    this.#project = options.project;
+    this.#late = options.late;
+    this.#numbers = new Float64Array(options.access.numberCount);
+    this.#texts = Array.from({ length: options.access.textCount }, () => null);
+    this.#closed = (result) => {
+      if (this.#node.emit !== "onClose") return;
+      this.forward(new Row(this.#value(result), result.endMs - 1, this.#orderTimeMs, 2, this.#node.id, 0));
+    };
+    this.#updated = (result) => {
+      const row = (this.#current as Row).copy();
+      row.value = this.#value(result);
+      this.forward(row);
+    };
+  }
+
+  override process(row: Row): void {
+    const { keyOf, numbersOf, textsOf } = this.#access;
+    const key = keyOf(row.value);
+    if (key === null) throw new TypeError(`the key of windows "${this.#node.name}" is null`);
+    if (this.#store.late(key, row.timeMs, row.orderTimeMs)) {
+      row.late = true;
+      this.#late.count();
+      if (this.#node.late === "aside") this.#late.write(row);
+      if (this.#node.late !== "include") return;
+    }
+    numbersOf(row.value, this.#numbers, 0);
+    textsOf(row.value, this.#texts);
+    this.#store.update(key, row.timeMs, row.orderTimeMs, this.#numbers, this.#texts);
+    if (this.#node.emit !== "onUpdate") return;
+    this.#current = row;
+    this.#store.updated(this.#updated);
+  }
+
+  advance(orderTimeMs: number): void {
+    if (orderTimeMs < this.#store.nextCloseMs) return;
+    this.#orderTimeMs = orderTimeMs;
+    this.#store.closeUpTo(orderTimeMs, this.#closed);
+  }
+
+  #value({ key, startMs, endMs, results }: WindowResult): Value {
+    const value: Record<string, unknown> = { [this.#node.key]: key, window_start: startMs, window_end: endMs };
+    const { aggregates } = this.#node;
+    for (let i = 0; i < aggregates.length; i++) value[(aggregates[i] as { name: string }).name] = results[i];
+    return this.#project.project(value) as Value;
+  }
+}

@@ -1,0 +1,38 @@
+import { join } from "node:path";
+import { Engine, openFileLog } from "../../src/index.ts";
+import { answer, orderOf } from "./child.ts";
+import { decidedIn } from "./decision-reader.ts";
+import { historiesTopic, historyStore, purchasesTopic } from "./memory-topology.ts";
+
+export interface MemoryEngineOrder {
+  readonly dataDir: string;
+  readonly partitions: number;
+  readonly threads: number;
+  readonly cacheMb: number;
+}
+
+// The process whose memory is measured: it owns the journal and runs the engine.
+
+const { dataDir, partitions, threads, cacheMb } = orderOf<MemoryEngineOrder>();
+const log = await openFileLog({ directory: join(dataDir, "log") });
+await log.createTopic(purchasesTopic, { partitions });
+const engine = await Engine.start({
+  topology: { module: new URL("./memory-topology.ts", import.meta.url).href, parameters: {} },
+  log,
+  dataDir,
+  threads,
+  settings: { cacheBytes: cacheMb * 2 ** 20 },
+});
+answer({
+  running: async () => engine.state === "RUNNING",
+  /** Purchases whose history is durable. */
+  answered: async () => {
+    if (engine.state === "ERROR") await engine.finished;
+    return decidedIn(log, historiesTopic);
+  },
+  keys: () => engine.count(historyStore),
+  stop: async () => {
+    await engine.stop();
+    await log.close();
+  },
+});
