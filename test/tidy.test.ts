@@ -17,18 +17,16 @@ const mayImport: Record<string, readonly string[]> = {
   "src/codec": ["src/core"],
   "src/state": ["src/core", "src/codec"],
   "src/scoring": ["src/core"],
-  "src/serving": ["src/core"],
   "src/observability": ["src/core"],
-  "src/topology": ["src/core", "src/codec", "src/state", "type src/scoring", "type src/serving"],
-  "src/task": layers("core log codec state scoring serving observability topology"),
-  "src/engine": layers("core log codec state scoring serving observability topology task"),
-  "src/testing": layers("core log codec state scoring serving observability topology task"),
-  replay: layers("core log codec state scoring serving observability topology task engine"),
+  "src/topology": ["src/core", "src/codec", "src/state", "type src/scoring"],
+  "src/task": layers("core log codec state scoring observability topology"),
+  "src/engine": layers("core log codec state scoring observability topology task"),
+  "src/testing": layers("core log codec state scoring observability topology task"),
   "src/cli": [
-    ...layers("core log codec state scoring serving observability topology task engine testing"),
-    ...["src/index.ts", "replay", "topologies", "schemas"],
+    ...layers("core log codec state scoring observability topology task engine testing"),
+    ...["src/index.ts", "topologies", "schemas"],
   ],
-  "src/index.ts": layers("core log codec state scoring serving topology task engine testing"),
+  "src/index.ts": layers("core log codec state scoring topology task engine testing"),
   schemas: ["src/index.ts", "src/codec"],
   topologies: ["src/index.ts", "schemas"],
 };
@@ -41,7 +39,6 @@ const ownersOf: Record<string, RegExp> = {
   kafkajs: /^src\/log\/kafka-/,
   "@kafkajs/confluent-schema-registry": /^src\/codec\//,
   avsc: /^src\/codec\//,
-  ioredis: /^src\/serving\//,
   "prom-client": /^src\/observability\//,
   fastify: /^src\/observability\//,
   pino: /^src\/observability\//,
@@ -101,7 +98,7 @@ function forbiddenImports(path: string, text: string): string[] {
 }
 
 test("imports point toward the log, and each library has its place", () => {
-  const files = filesOf("src", "replay", "topologies", "schemas");
+  const files = filesOf("src", "topologies", "schemas");
   assert.deepEqual(
     files.flatMap(({ path, text }) => forbiddenImports(path, text)),
     [],
@@ -127,7 +124,7 @@ test("the import check sees upward, sideways and hidden imports", () => {
 
 test("a file is one noun of at most 500 lines, and says which", () => {
   const found: string[] = [];
-  for (const { path, text } of filesOf("src", "replay", "topologies", "scripts", "test")) {
+  for (const { path, text } of filesOf("src", "topologies", "scripts", "test")) {
     const lines = text.split("\n").length - 1;
     if (lines > 500) found.push(`${path} has ${lines} lines, limit 500`);
     const name = posix.basename(path);
@@ -138,7 +135,7 @@ test("a file is one noun of at most 500 lines, and says which", () => {
 
 test("every folder these checks name holds files", () => {
   const held = new Set(
-    filesOf("src", "replay", "topologies", "schemas", "scripts", "test").map(({ path }) => folderOf(path)),
+    filesOf("src", "topologies", "schemas", "scripts", "test").map(({ path }) => folderOf(path)),
   );
   assert.deepEqual(
     [...Object.keys(mayImport), "scripts", "test"].filter((folder) => !held.has(folder)),
@@ -149,7 +146,7 @@ test("every folder these checks name holds files", () => {
 test("a TODO says what is to be done", () => {
   const marker = /\b(?:TODO|FIXME)\b(.*)/g;
   const found: string[] = [];
-  for (const { path, text } of filesOf("src", "replay", "topologies", "schemas", "scripts", "test")) {
+  for (const { path, text } of filesOf("src", "topologies", "schemas", "scripts", "test")) {
     if (path === "test/tidy.test.ts") continue;
     for (const [line, rest = ""] of text.matchAll(marker)) {
       if (!/[A-Za-z]\w+ \w+/.test(rest)) found.push(`${path}: ${line}`);
@@ -161,7 +158,7 @@ test("a TODO says what is to be done", () => {
 test("clock, randomness and console come in by constructor", () => {
   const ambient = /\b(Date\.now|Math\.random|performance\.now|new Date\(\)|console\.)/;
   const allowed = /^src\/(cli\/|core\/clock\.ts$)/;
-  const found = filesOf("src", "replay", "topologies")
+  const found = filesOf("src", "topologies")
     .filter(({ path }) => !allowed.test(path))
     .flatMap(({ path, text }) =>
       codeLines(text)

@@ -41,3 +41,8 @@ function parameterOf(text: string): string | number | boolean | null {
   if (/^-?(0|[1-9]\d*)(\.\d+)?$/.test(text)) return Number(text);
   return /^".*"$/.test(text) ? text.slice(1, -1) : text;
 }
+
+/** The value of a parameter as `collectParameter` reads it back. */
+export function parameterText(value: unknown): string {
+  return typeof value === "string" && parameterOf(value) !== value ? `"${value}"` : String(value);
+}

@@ -16,7 +16,7 @@ export function configVerb(invocation: Invocation): CommandUnknownOpts {
           ["option", "value", "from"],
           rows.map(({ name, value, source }) => [name, value, source]),
         );
-      invocation.terminal.next("kappa doctor");
+      invocation.next("kappa doctor", command);
     });
   for (const option of configOptions(optionNames.filter((name) => name !== "dataDir"))) verb.addOption(option);
   return verb;

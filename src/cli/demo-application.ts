@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { extname, join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { assert } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import { Engine } from "../engine/engine.ts";
@@ -64,7 +65,12 @@ export class DemoApplication {
         this.#meter.merge(thread, report);
       },
     });
-    await this.#serve(this.#engine);
+    try {
+      await this.#serve(this.#engine);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   async #serve(engine: Engine): Promise<void> {
@@ -85,11 +91,6 @@ export class DemoApplication {
     }
   }
 
-  /** Input transactions, labels and profiles that the tasks have not taken yet, as they last said. */
-  get lag(): number {
-    return this.engine.tasks.reduce((sum, task) => sum + task.lag, 0);
-  }
-
   /** Ends the threads after what they have begun is durable. Safe to call again. */
   async stop(): Promise<void> {
     await this.#server?.close();
@@ -105,12 +106,18 @@ export class DemoApplication {
   }
 
   /**
-   * What the customers' windows hold as of a time, as text that is equal when they are.
-   * @param customers ids
+   * What the sliding windows of customers hold as of a time, as text that is equal when they are. Windows of the last
+   * so many events are left out: beyond its grace a store does not know what they held.
    */
   windowsOf(customers: readonly string[], asOfMs: number): Promise<string[]> {
+    const { engine } = this;
+    const node = engine.topology.nodes.find((each) => each.name === "customer-history");
+    assert(node?.kind === "features", () => "the fraud topology has no customer-history");
+    const sliding = node.features
+      .filter(({ window }) => node.windows[window]?.kind === "sliding")
+      .map(({ name }) => name);
     return Promise.all(
-      customers.map(async (customer) => JSON.stringify(await this.engine.read("customer-history", customer, asOfMs))),
+      customers.map(async (customer) => JSON.stringify(await engine.read(node.name, customer, asOfMs), sliding)),
     );
   }
 }

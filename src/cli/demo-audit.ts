@@ -52,14 +52,17 @@ export class DemoAudit {
     let doubled = 0;
     // Outputs first: what they hold must then be among the inputs.
     await this.#each(this.#topics.decisions, (reader) => {
-      if (!decided.add(transactionNumber(keyOf(reader)))) doubled++;
+      const number = transactionNumber(keyOf(reader));
+      if (number < 0 || !decided.add(number)) doubled++;
     });
     await this.#each(this.#topics.deadLetters, (reader) => {
       const number = this.#deadTransaction(reader);
       if (number >= 0) dead.add(number);
     });
     const records = await this.#each("transactions", (reader) => {
-      sent.add(transactionNumber(this.#transactions.decode(reader.buffer, reader.valueAt, reader.valueEnd).tx_id));
+      const { tx_id } = this.#transactions.decode(reader.buffer, reader.valueAt, reader.valueEnd);
+      const number = transactionNumber(tx_id);
+      if (number >= 0) sent.add(number);
     });
     let lost = 0;
     for (let number = 0; number < due; number++) if (!decided.has(number) && !dead.has(number)) lost++;

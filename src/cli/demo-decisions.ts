@@ -4,7 +4,7 @@ import type { Serde } from "../codec/serde.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Cursor, Log, RecordBatch } from "../log/log.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
-import { transactionNumber } from "./demo-ids.ts";
+import { NumberSet, transactionNumber } from "./demo-ids.ts";
 
 /** Latencies that percentiles are taken over: the newest. */
 const latenciesHeld = 2048;
@@ -31,6 +31,9 @@ export class DemoDecisions {
   #latencyCount = 0;
   /** From this transaction on latencies are measured: those before it were sent in one go. */
   #liveFrom = Number.POSITIVE_INFINITY;
+  readonly #decided = new NumberSet();
+  /** Every transaction with a smaller number is decided. */
+  decidedTo = 0;
   count = 0;
   /** By a model. */
   scored = 0;
@@ -55,6 +58,7 @@ export class DemoDecisions {
     for (const cursor of this.#cursors) {
       for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) this.#take(batch, nowMs);
     }
+    while (this.#decided.has(this.decidedTo)) this.decidedTo++;
   }
 
   #take(batch: RecordBatch, nowMs: number): void {
@@ -68,6 +72,8 @@ export class DemoDecisions {
       this.#customers.delete(decision.customer_id);
       this.#customers.add(decision.customer_id);
       const number = transactionNumber(decision.tx_id);
+      if (number < 0) continue;
+      this.#decided.add(number);
       if (number >= this.#liveFrom) {
         this.#latencies[this.#latencyCount++ % latenciesHeld] = nowMs - this.#sentAtMs(number);
       }

@@ -39,12 +39,14 @@ export interface DemoResult {
   readonly passed: boolean;
 }
 
-/** Of event time, sent in one go before the live stream: windows of a week and the delay of fraud reports want to be filled. */
-const historyMs = days(14);
-/** Transactions on their way at most while history is sent. */
+/** Of event time, sent in one go before the live stream: windows of a week and the delay of fraud reports want filling. */
+const historyDaysMax = 14;
+/** Transactions on their way at most while history is sent; few where the first decision is waited for. */
 const inFlightMax = 20_000;
+const inFlightUntilFirst = 1000;
 const sentAtOnce = 1000;
-/** When the acts begin, in seconds since the start of the process; earlier in a short run. */
+/** When the acts begin, in seconds since the start of the process, of a run of `fullSeconds`; sooner in a shorter one. */
+const fullSeconds = 60;
 const attackSeconds = 25;
 const wipeSeconds = 35;
 /** One burst of card testing each; the attack is all of them. */
@@ -55,6 +57,12 @@ const comparedCustomers = 50;
 /** Longest wait for decisions that do not come, in ms. */
 const patienceMs = 10_000;
 
+/** Something that happens at a moment of the monotonic clock. */
+interface Act {
+  readonly atMs: number;
+  readonly play: () => void;
+}
+
 /** The acts of the demo: history, live stream, attack, wipe and restore, drain. */
 export class DemoRun {
   readonly #options: DemoOptions;
@@ -64,6 +72,8 @@ export class DemoRun {
   #perSecond = 0;
   /** The wipe while it is under way; it runs beside the traffic. */
   #wiping: Promise<void> | null = null;
+  /** What ended the wipe, if something did. */
+  #failure: unknown = null;
   #faults = 0;
   /** When the first decision was seen, where the run ends with it. */
   #firstMs: number | null = null;
@@ -75,12 +85,17 @@ export class DemoRun {
 
   /** @throws what ended the engine */
   async run(): Promise<DemoResult> {
-    const { traffic, decisions, application, audit } = this.#parts;
-    await this.#sendHistory();
-    if (!this.#ended()) await this.#live();
-    await this.#wiping;
-    await this.#caughtUp(traffic.sent);
-    await application.stop();
+    const { traffic, decisions, application, audit, view } = this.#parts;
+    try {
+      await this.#sendHistory();
+      if (!this.#ended()) await this.#live();
+      view.announce("draining: what was sent is still decided");
+      await this.#wiping;
+      if (this.#failure !== null) throw this.#failure;
+      await this.#caughtUp(traffic.sent);
+    } finally {
+      await application.stop();
+    }
     decisions.follow();
     const log = await audit.run(traffic.sent);
     return { log, passed: this.#faults + log.lost + log.doubled === 0 };
@@ -88,10 +103,13 @@ export class DemoRun {
 
   async #sendHistory(): Promise<void> {
     const { traffic, decisions, view, log } = this.#parts;
-    const untilMs = traffic.timeMs + historyMs;
-    view.announce(`sending ${historyMs / days(1)} days of history first, so that windows are full`);
+    const { seconds, untilFirstDecision } = this.#options;
+    const historyDays = Math.min(historyDaysMax, Math.ceil((seconds ?? fullSeconds) / 3));
+    const untilMs = traffic.timeMs + days(historyDays);
+    const inFlight = untilFirstDecision ? inFlightUntilFirst : inFlightMax;
+    view.announce(`sending ${historyDays} days of history first, so that windows are filled`);
     while (traffic.timeMs < untilMs && !this.#ended()) {
-      if (traffic.sent - decisions.count < inFlightMax) await traffic.send(sentAtOnce, untilMs);
+      if (traffic.sent - decisions.count < inFlight) await traffic.send(sentAtOnce, untilMs);
       else await log.changed(20);
       this.#look();
     }
@@ -100,31 +118,49 @@ export class DemoRun {
     view.announce(`${counted(traffic.sent)} transactions of history decided; now live`);
   }
 
+  /** Sends at the asked rate and plays the acts, until the time is over and they are through. */
   async #live(): Promise<void> {
     const { clock, traffic, decisions, log } = this.#parts;
     const { rate, seconds } = this.#options;
     decisions.measureFrom(traffic.sent);
     const startMs = clock.monotonic();
-    const share = (at: number, part: number): number => (seconds === null ? at : Math.min(at, part * seconds));
-    const attackMs = Math.max(startMs + 500, share(attackSeconds, 0.4) * 1000);
-    const wipeMs = attackMs + Math.min(wipeSeconds - attackSeconds, (seconds ?? 60) * 0.2) * 1000;
-    let bursts = 0;
-    let wiped = false;
-    for (let sent = 0; !this.#ended(); ) {
+    const acts = this.#acts(startMs);
+    const over = (): boolean =>
+      seconds !== null && this.#seconds() >= seconds && acts.length === 0 && this.#wiping === null;
+    for (let sent = 0; !this.#ended() && !over(); ) {
       const nowMs = clock.monotonic();
       const due = Math.min(sentAtOnce, Math.floor(((nowMs - startMs) / 1000) * rate) - sent);
       if (due > 0) {
         await traffic.send(due);
         sent += due;
       } else await log.changed(5);
-      if (bursts < attackBursts && nowMs >= attackMs + bursts * attackBurstMs) this.#attack(bursts++);
-      if (!wiped && nowMs >= wipeMs) {
-        wiped = true;
-        this.#wiping = this.#wipe();
-        this.#wiping.catch(() => {});
+      for (let act = acts[0]; act !== undefined && nowMs >= act.atMs; act = acts[0]) {
+        acts.shift();
+        act.play();
       }
       this.#look();
     }
+  }
+
+  /** In order of time: the bursts of the attack, then the wipe. */
+  #acts(liveMs: number): Act[] {
+    const pace = Math.min(1, (this.#options.seconds ?? fullSeconds) / fullSeconds);
+    const attackMs = Math.max(liveMs + 500, attackSeconds * 1000 * pace);
+    const acts: Act[] = [];
+    for (let burst = 0; burst < attackBursts; burst++) {
+      acts.push({ atMs: attackMs + burst * attackBurstMs * pace, play: () => this.#attack(burst) });
+    }
+    const wipe = (): void => {
+      this.#wiping = this.#wipe()
+        .catch((error: unknown) => {
+          this.#failure = error;
+        })
+        .finally(() => {
+          this.#wiping = null;
+        });
+    };
+    acts.push({ atMs: attackMs + (wipeSeconds - attackSeconds) * 1000 * pace, play: wipe });
+    return acts;
   }
 
   #attack(burst: number): void {
@@ -190,7 +226,6 @@ export class DemoRun {
       elapsedSeconds: this.#seconds(),
       eventTimeMs: traffic.timeMs,
       state: application.engine.state,
-      sent: traffic.sent,
       decided: decisions.count,
       alerts: decisions.alerts,
       perSecond: this.#perSecond,
@@ -201,18 +236,17 @@ export class DemoRun {
     };
   }
 
-  /** Waits until so many transactions are decided, as long as decisions come at all: some may be dead letters. */
+  /** Waits until the first so many transactions are decided, as long as that goes on: some may be dead letters. */
   async #caughtUp(transactions: number): Promise<void> {
-    const { decisions, clock } = this.#parts;
-    let count = decisions.count;
-    for (let sinceMs = clock.monotonic(); decisions.count < transactions; ) {
+    const { decisions, clock, application } = this.#parts;
+    let decidedTo = decisions.decidedTo;
+    for (let sinceMs = clock.monotonic(); decidedTo < transactions; ) {
       await sleep(5);
       this.#look();
-      if (this.#parts.application.engine.state === "ERROR") return;
-      if (decisions.count > count) {
-        count = decisions.count;
-        sinceMs = clock.monotonic();
-      } else if (clock.monotonic() - sinceMs > patienceMs) return;
+      if (application.engine.state === "ERROR") return;
+      if (decisions.decidedTo > decidedTo) sinceMs = clock.monotonic();
+      else if (clock.monotonic() - sinceMs > patienceMs) return;
+      decidedTo = decisions.decidedTo;
     }
   }
 
@@ -227,9 +261,7 @@ export class DemoRun {
   }
 
   #ended(): boolean {
-    const { seconds } = this.#options;
     const { interrupted, application } = this.#parts;
-    if (interrupted.aborted || this.#first() || application.engine.state === "ERROR") return true;
-    return seconds !== null && this.#seconds() >= seconds;
+    return interrupted.aborted || this.#first() || application.engine.state === "ERROR" || this.#failure !== null;
   }
 }

@@ -1,6 +1,7 @@
-import { clearScreenDown, cursorTo } from "node:readline";
+import { clearLine, clearScreenDown, cursorTo } from "node:readline";
 import { styleText } from "node:util";
 import type { FraudDecision } from "../../schemas/records.ts";
+import { visible } from "./plain-text.ts";
 import { counted } from "./terminal.ts";
 
 /** What a demo shows of itself, again and again. */
@@ -8,7 +9,6 @@ export interface DemoStatus {
   readonly elapsedSeconds: number;
   readonly eventTimeMs: number;
   readonly state: string;
-  readonly sent: number;
   readonly decided: number;
   readonly alerts: number;
   readonly perSecond: number;
@@ -25,8 +25,6 @@ export interface DemoView {
   readonly intervalMs: number;
   announce(line: string): void;
   show(status: DemoStatus): void;
-  /** Nothing is drawn after it; what follows are plain lines. */
-  end(): void;
 }
 
 type Print = (line: string) => void;
@@ -53,8 +51,6 @@ export class DemoLines implements DemoView {
       for (const line of alertLines(newest)) this.#print(line);
     }
   }
-
-  end(): void {}
 }
 
 /** Announcements kept on the screen. */
@@ -79,34 +75,36 @@ export class DemoScreen implements DemoView {
   }
 
   show(status: DemoStatus): void {
-    const lines = [
-      styleText("bold", this.#title),
-      "",
-      `${clockOf(status)}   event time ${new Date(status.eventTimeMs).toISOString().slice(0, 16).replace("T", " ")}   ${status.state}`,
-      countsOf(status),
-      `${outcomesOf(status.outcomes)}   ${latencyOf(status)}`,
-      "",
-      ...this.#announcements.map((line) => styleText("cyan", line)),
-      "",
-      styleText("bold", "last alerts: what was asked for a second proof or declined, and why"),
-      ...status.alertsNow.flatMap(alertLines),
-    ];
     const { columns = 80, rows = 24 } = this.#out;
-    const frame = lines.slice(0, rows - 1).map((line) => `${cut(line, columns)}\x1b[K`);
+    const eventTime = new Date(status.eventTimeMs).toISOString().slice(0, 16).replace("T", " ");
+    const lines: (readonly [text: string, style?: "bold" | "cyan"])[] = [
+      [this.#title, "bold"],
+      [""],
+      [`${clockOf(status)}   event time ${eventTime}   ${status.state}`],
+      [countsOf(status)],
+      [`${outcomesOf(status.outcomes)}   ${latencyOf(status)}`],
+      [""],
+      ...this.#announcements.map((line) => [line, "cyan"] as const),
+      [""],
+      ["last alerts: what was declined or asked for a second proof, and why", "bold"],
+      ...status.alertsNow.flatMap((decision) => alertLines(decision).map((line) => [line] as const)),
+    ];
     if (!this.#drawn) this.#clear();
     this.#drawn = true;
     cursorTo(this.#out, 0, 0);
-    this.#out.write(`${frame.join("\n")}\n`);
+    // A line that wrapped, or one too many, would shift the rest.
+    for (const [text, style] of lines.slice(0, rows - 1)) {
+      const fitting = visible(text).slice(0, columns - 1);
+      this.#out.write(style === undefined ? fitting : styleText(style, fitting, { stream: this.#out }));
+      clearLine(this.#out, 1);
+      this.#out.write("\n");
+    }
     clearScreenDown(this.#out);
   }
 
   #clear(): void {
     cursorTo(this.#out, 0, 0);
     clearScreenDown(this.#out);
-  }
-
-  end(): void {
-    for (const line of this.#announcements.splice(0)) this.#out.write(`${line}\n`);
   }
 }
 
@@ -151,8 +149,3 @@ export function alertLines(decision: FraudDecision): string[] {
 }
 
 const rounded = (value: number | null): string => (value === null ? "absent" : String(Math.round(value * 100) / 100));
-
-/** A line that fits, styles not counted: what does not fit would wrap and shift the rest of the screen. */
-function cut(line: string, columns: number): string {
-  return line.includes("\x1b") || line.length <= columns ? line : `${line.slice(0, columns - 1)}…`;
-}

@@ -108,7 +108,7 @@ export async function showDemo(invocation: Invocation, dataDir: string | undefin
       },
       { log, application, traffic, decisions: followed, audit, view, clock, interrupted: interruption.signal },
     );
-    const result = await run.run().finally(() => view.end());
+    const result = await run.run();
     await traffic.close();
     report(invocation, result, shown, followed.latest[0]?.tx_id ?? "tx-0");
   } finally {

@@ -69,7 +69,7 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
           );
         const application = topic.name.replace(/-dead-letters$/, "");
         if (rows.length === 0) terminal.say(`${topic.name} is empty`);
-        else terminal.next(`kappa dlq show --app ${application} --where reason=${rows[0]?.reason} --max 3`);
+        else invocation.next(`kappa dlq show --app ${application} --where reason=${rows[0]?.reason} --max 3`, command);
       } finally {
         await log.close();
       }
@@ -105,7 +105,7 @@ function showVerb(invocation: Invocation): CommandUnknownOpts {
         }
         if (shown === 0) terminal.say("no dead letter like this");
         const application = topic.name.replace(/-dead-letters$/, "");
-        terminal.next(`kappa dlq retry --app ${application} --dry-run`);
+        invocation.next(`kappa dlq retry --app ${application} --dry-run`, command);
       } finally {
         await log.close();
       }
@@ -156,7 +156,7 @@ function retryVerb(invocation: Invocation): CommandUnknownOpts {
     .addOption(new Option("--dry-run", "say what would be sent").conflicts("yes"))
     .option("--yes", "send")
     .action(async (options, command) => {
-      const { terminal, clock } = invocation;
+      const { clock } = invocation;
       const wanted = deadLetterFilter(options.where, options.reason);
       const { applicationId } = await invocation.config(command);
       const folder = await invocation.dataFolder(command);
@@ -181,8 +181,9 @@ function retryVerb(invocation: Invocation): CommandUnknownOpts {
         }).run();
         await writer?.close();
         report(result, invocation, options.yes === true, maxAttempts);
-        terminal.next(
+        invocation.next(
           options.yes ? `kappa dlq list --app ${application}` : `kappa dlq retry --app ${application} --yes`,
+          command,
         );
       } finally {
         await log.close();

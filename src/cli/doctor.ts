@@ -28,7 +28,7 @@ export function doctorVerb(invocation: Invocation): CommandUnknownOpts {
       if (faults.length > 0) invocation.exitCode = exitCodes.no;
       terminal.say(faults.length === 0 ? "all is well" : `${faults.length} of ${checks.length} checks failed`);
       const [fix] = faults.map((fault) => fault.fix).filter((each) => each?.startsWith("kappa "));
-      terminal.next(fix ?? `kappa run ${module ?? "TOPOLOGY.ts"}`);
+      invocation.next(fix ?? `kappa run ${module ?? "TOPOLOGY.ts"}`, command);
     });
   for (const option of configOptions(["stateDir", "httpHost", "httpPort"])) verb.addOption(option);
   return verb;

@@ -120,11 +120,10 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
     if (description === undefined) throw new KappaError("KAPPA_USAGE", `no store ${store}`);
     const key = stateKeyOf(description, keyText);
     const partition = partitionOf(key, engine.partitions);
-    const orderTimeMs = engine.tasks.find((task) => task.partition === partition)?.orderTimeMs ?? beginningOfTimeMs;
-    if (orderTimeMs === beginningOfTimeMs) return undefined; // the task has read nothing yet
-    const value = await engine.read(store, key, asOfMs ?? null);
-    if (value === null) return undefined;
-    return { partition, asOfMs: asOfMs ?? orderTimeMs, value: value as StoreEntry["value"] };
+    const timeMs = asOfMs ?? engine.tasks.find((task) => task.partition === partition)?.orderTimeMs;
+    if (timeMs === undefined || timeMs === beginningOfTimeMs) return undefined; // the task has read nothing yet
+    const value = await engine.read(store, key, timeMs);
+    return value === null ? undefined : { partition, asOfMs: timeMs, value: value as StoreEntry["value"] };
   }
 
   close(): void {

@@ -48,7 +48,7 @@ export function explainVerb(invocation: Invocation): CommandUnknownOpts {
         if (found === undefined) {
           invocation.exitCode = exitCodes.no;
           terminal.say(`no decision of this id in ${topic.name}`);
-          terminal.next(`kappa topics tail ${topic.name} --from earliest -n 5`);
+          invocation.next(`kappa topics tail ${topic.name} --from earliest -n 5`, command);
           return;
         }
         const registry = await folder.registry();
@@ -68,10 +68,12 @@ export function explainVerb(invocation: Invocation): CommandUnknownOpts {
           if (check !== null && !check.equal) invocation.exitCode = exitCodes.no;
         }
         print(explanationOf(found, decision, check), options.json === true, invocation);
-        if (score === undefined) terminal.next(`kappa explain ${id} --topic ${topic.name} --model MODEL_FOLDER`);
+        if (score === undefined)
+          invocation.next(`kappa explain ${id} --topic ${topic.name} --model MODEL_FOLDER`, command);
         else
-          terminal.next(
+          invocation.next(
             `kappa topics tail ${topic.name} --partition ${found.partition} --from ${found.offset} -n 1 --json`,
+            command,
           );
       } finally {
         await log.close();
@@ -128,10 +130,7 @@ function print(explanation: Explanation, json: boolean, { terminal }: Invocation
   const names = Object.keys(decision);
   const versions = names.filter((name) => name.endsWith("_version"));
   const outcome = [...outcomeFields.filter((name) => name in decision), ...versions];
-  terminal.table(
-    ["decision", ""],
-    [...outcome.map((name) => [name, text(decision[name])]), ...Object.entries(headers)],
-  );
+  terminal.table(["outcome", ""], [...outcome.map((name) => [name, text(decision[name])]), ...Object.entries(headers)]);
   const reasons = Array.isArray(decision.reasons) ? (decision.reasons as readonly Reason[]) : [];
   if (reasons.length > 0) {
     terminal.print("");

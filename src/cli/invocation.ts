@@ -1,9 +1,11 @@
 import { resolve } from "node:path";
 import { Option } from "@commander-js/extra-typings";
 import type { Clock } from "../core/clock.ts";
+import { parameterText } from "./arguments.ts";
 import { type Config, describeOption, type LoadedConfig, type OptionName, optionNames } from "./config.ts";
 import { loadConfig } from "./config-files.ts";
 import { DataFolder } from "./data-folder.ts";
+import { shellWord } from "./plain-text.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What the configuration needs to know of a command. */
@@ -44,6 +46,21 @@ export class Invocation {
   /** The data folder the configuration names. */
   async dataFolder(command: CommandWithOptions): Promise<DataFolder> {
     return new DataFolder(this.path((await this.config(command)).dataDir));
+  }
+
+  /**
+   * Says which command to type next, so that it runs as printed: with the data folder and the parameters of the topology
+   * that this one was given.
+   */
+  next(words: string, command: CommandWithOptions): void {
+    const { dataDir, param } = command.optsWithGlobals();
+    const given = [words];
+    if (typeof dataDir === "string") given.push(`--data-dir ${shellWord(dataDir)}`);
+    if (/\.[mc]?[jt]s(?!\w)/.test(words) && typeof param === "object" && param !== null) {
+      for (const [name, value] of Object.entries(param))
+        given.push(`--param ${shellWord(`${name}=${parameterText(value)}`)}`);
+    }
+    this.terminal.next(given.join(" "));
   }
 
   path(relative: string): string {

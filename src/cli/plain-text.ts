@@ -19,3 +19,8 @@ function escaped(control: string): string {
 function escapedInJson(control: string): string {
   return `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
+
+/** A text as one word of a shell. */
+export function shellWord(text: string): string {
+  return /^[\w.:@%+=/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

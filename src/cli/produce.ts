@@ -81,7 +81,7 @@ export function produceVerb(invocation: Invocation): CommandUnknownOpts {
       } finally {
         await log.close();
       }
-      terminal.next(`kappa topics tail ${topic} --from earliest -n 5`);
+      invocation.next(`kappa topics tail ${topic} --from earliest -n 5`, command);
     });
 }
 

@@ -21,7 +21,7 @@ function lintVerb(invocation: Invocation): CommandUnknownOpts {
     .addOption(parameterOption())
     .option("--node <name>", "the rules node, when the topology has several")
     .option("--json", "one JSON object a finding")
-    .action(async (file, options) => {
+    .action(async (file, options, command) => {
       const { terminal } = invocation;
       const topology = await loadTopology({ module: invocation.path(options.topology), parameters: options.param });
       const node = rulesNode(topology, options.node);
@@ -35,8 +35,9 @@ function lintVerb(invocation: Invocation): CommandUnknownOpts {
       const errors = findings.filter(({ severity }) => severity === "error").length;
       terminal.say(`${file}: ${errors} errors, ${findings.length - errors} warnings`);
       if (errors > 0) invocation.exitCode = exitCodes.no;
-      terminal.next(
+      invocation.next(
         errors > 0 ? `kappa rules lint ${file} --topology ${options.topology}` : `kappa run ${options.topology}`,
+        command,
       );
     });
 }

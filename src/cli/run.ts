@@ -26,7 +26,7 @@ export function runVerb(invocation: Invocation): CommandUnknownOpts {
         options.untilEnd === true,
       );
       await run.toEnd();
-      if (options.untilEnd) invocation.terminal.next("kappa topics list");
+      if (options.untilEnd) invocation.next("kappa topics list", command);
     });
   for (const option of configOptions(optionNames.filter((name) => !elsewhere.includes(name)))) verb.addOption(option);
   return verb;

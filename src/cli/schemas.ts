@@ -30,7 +30,7 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
         }
       }
       if (!options.json) terminal.table(["subject", "version", "id", "record", "fields", "compatibility"], rows);
-      terminal.next("kappa schemas register TOPIC-value FILE.avsc");
+      invocation.next("kappa schemas register TOPIC-value FILE.avsc", command);
     });
 }
 
@@ -62,6 +62,6 @@ function registerVerb(invocation: Invocation): CommandUnknownOpts {
       const versions = await registry.versions(subject);
       const version = versions.find((each) => each.id === id)?.version;
       invocation.terminal.print(jsonLine({ subject, version, id }));
-      invocation.terminal.next("kappa schemas list");
+      invocation.next("kappa schemas list", command);
     });
 }

@@ -6,7 +6,7 @@ import type { Config } from "./config.ts";
 import { exitCodes } from "./exit-code.ts";
 import { configOptions, type Invocation } from "./invocation.ts";
 import { parsePosition } from "./log-position.ts";
-import { jsonLine, visible } from "./plain-text.ts";
+import { jsonLine, shellWord, visible } from "./plain-text.ts";
 import type { StateFolder } from "./state-folder.ts";
 import { type StateAnswer, StateService } from "./state-service.ts";
 import { parameterOption } from "./topology-option.ts";
@@ -58,7 +58,7 @@ function getVerb(invocation: Invocation): CommandUnknownOpts {
         );
       }
       const source = options.topology === undefined ? "" : ` --topology ${options.topology}`;
-      terminal.next(`kappa state stats${source}`);
+      invocation.next(`kappa state stats${source}`, command);
     });
   return withStateDir(verb);
 }
@@ -93,7 +93,10 @@ function scanVerb(invocation: Invocation): CommandUnknownOpts {
       }
       terminal.say(count === limit ? `${count} keys, and there may be more: raise --limit` : `${count} keys`);
       if (first !== undefined)
-        terminal.next(`kappa state get --store ${store} --key ${shellWord(first)} --topology ${options.topology}`);
+        invocation.next(
+          `kappa state get --store ${store} --key ${shellWord(first)} --topology ${options.topology}`,
+          command,
+        );
     });
   return withStateDir(verb);
 }
@@ -119,7 +122,7 @@ function statsVerb(invocation: Invocation): CommandUnknownOpts {
           );
           terminal.say(`${String(info.application)} ${String(info.state)}`);
         }
-        terminal.next(`kappa state get --store ${stores[0]?.name ?? "STORE"} --key KEY`);
+        invocation.next(`kappa state get --store ${stores[0]?.name ?? "STORE"} --key KEY`, command);
         return;
       }
       const folder = await folderOf(invocation, config, options.topology, options.param);
@@ -130,7 +133,10 @@ function statsVerb(invocation: Invocation): CommandUnknownOpts {
           ["store", "partition", "keys"],
           counts.map(({ store, partition, keys }) => [store, partition, keys]),
         );
-      terminal.next(`kappa state scan --store ${folder.stores[0]?.name ?? "STORE"} --topology ${options.topology}`);
+      invocation.next(
+        `kappa state scan --store ${folder.stores[0]?.name ?? "STORE"} --topology ${options.topology}`,
+        command,
+      );
     });
   return withStateDir(verb);
 }
@@ -166,9 +172,4 @@ function eventTime(text: string): number {
 function cell(value: unknown): string | number {
   if (typeof value === "number") return value;
   return typeof value === "string" ? value : jsonLine(value);
-}
-
-/** A text as one word of a shell. */
-function shellWord(text: string): string {
-  return /^[\w.:@%+=/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

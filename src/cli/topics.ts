@@ -64,7 +64,10 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
             ]),
           );
         const first = rows.find((row) => !row.internal);
-        terminal.next(first === undefined ? "kappa topics create --help" : `kappa topics tail ${first.topic} -n 5`);
+        invocation.next(
+          first === undefined ? "kappa topics create --help" : `kappa topics tail ${first.topic} --from earliest -n 5`,
+          command,
+        );
       } finally {
         await log.close();
       }
@@ -119,7 +122,7 @@ function createVerb(invocation: Invocation): CommandUnknownOpts {
       } finally {
         await log.close();
       }
-      terminal.next(`kappa produce ${[...wanted][0]} FILE --key FIELD --time FIELD --schema FILE.avsc`);
+      invocation.next(`kappa produce ${[...wanted][0]} FILE --key FIELD --time FIELD --schema FILE.avsc`, command);
     });
 }
 
@@ -154,6 +157,7 @@ function tailVerb(invocation: Invocation): CommandUnknownOpts {
         const topic = existingTopic(log, name);
         const printed = await tailTopic({ ...options, topic, log, registry: await folder.registry(), invocation });
         invocation.terminal.say(`${counted(printed)} records`);
+        invocation.next(`kappa topics export ${name} --out ${name}.ndjson`, command);
       } finally {
         await log.close();
       }
@@ -181,6 +185,7 @@ function exportVerb(invocation: Invocation): CommandUnknownOpts {
           invocation,
         });
         invocation.terminal.say(`wrote ${counted(rows)} records of ${name} to ${path}`);
+        invocation.next(`kappa topics hash ${name}`, command);
       } finally {
         await log.close();
       }

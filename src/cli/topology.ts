@@ -19,9 +19,9 @@ function describeVerb(invocation: Invocation): CommandUnknownOpts {
     .addOption(new Option("--format <format>").choices(topologyFormats).default("text" as const))
     .option("--json", "the same as --format json")
     .addOption(parameterOption())
-    .action(async (module, options) => {
+    .action(async (module, options, command) => {
       const topology = await loadTopology({ module: invocation.path(module), parameters: options.param });
       invocation.terminal.print(describeTopology(topology, options.json ? "json" : options.format).trimEnd());
-      invocation.terminal.next(`kappa doctor ${module}`);
+      invocation.next(`kappa doctor ${module}`, command);
     });
 }

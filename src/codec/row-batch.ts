@@ -1,3 +1,4 @@
+import { InvariantError } from "../core/assert.ts";
 import { KappaError } from "../core/errors.ts";
 import type { EventTimeMs } from "../core/time.ts";
 import type { Column } from "./column.ts";
@@ -170,6 +171,11 @@ export class RowBatchReader {
     return true;
   }
 
+  /** Bytes of the current row. */
+  get rowBytes(): number {
+    return this.#next - this.#at + rowHeaderLength;
+  }
+
   /** The current row's value: a new object of the columns' hidden class at every call. */
   value(): object {
     return this.#decode(this.#texts, this.#at);
@@ -177,7 +183,7 @@ export class RowBatchReader {
 }
 
 function outOfOrder(sequence: number, last: number): never {
-  throw new Error(`invariant broken: row ${sequence} added after row ${last}`);
+  throw new InvariantError(`invariant broken: row ${sequence} added after row ${last}`);
 }
 
 function corrupt(what: string): never {

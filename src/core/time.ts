@@ -15,5 +15,3 @@ export const days = (count: number): DurationMs => count * 86_400_000;
 /** The order time of a task that has read nothing yet. Finite, so that it survives every encoding. */
 export const beginningOfTimeMs: EventTimeMs = Number.MIN_SAFE_INTEGER;
 
-/** The frontier of a source that will send nothing more. Finite for the same reason. */
-export const endOfTimeMs: EventTimeMs = Number.MAX_SAFE_INTEGER;

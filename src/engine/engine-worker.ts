@@ -83,7 +83,11 @@ export class EngineWorker {
       scorers = await loadModels(topology, clock, meter);
       this.#globalTables = topology.nodes
         .filter(isGlobalTable)
-        .map((node) => new GlobalTable(node, log, inputSerde(node, registry)));
+        .map((node) => {
+          const { timeBounds } = order.settings;
+          const keepFaults = order.partitions.includes(0);
+          return new GlobalTable({ node, log, serde: inputSerde(node, registry), timeBounds, keepFaults });
+        });
       const around: TaskSurroundings = {
         topology,
         partitions: order.partitionCount,

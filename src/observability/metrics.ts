@@ -63,8 +63,8 @@ export const metrics = {
   },
   kappa_process_duration_seconds: {
     type: "histogram",
-    help: "Time one node took over one batch",
-    labels: ["application", "node"],
+    help: "Time a sub-topology took over the rows of one commit, models left out",
+    labels: ["application", "sub_topology"],
     buckets: durationBuckets,
   },
   kappa_records_late_total: {
@@ -104,7 +104,7 @@ export const metrics = {
     help: "Scores that were no number or out of range; their rows go to review",
     labels: ["model", "version"],
   },
-  kappa_model_info: { type: "gauge", help: "1 for each model in use", labels: ["model", "version", "alias"] },
+  kappa_model_info: { type: "gauge", help: "1 for each model in use", labels: ["model", "version"] },
   kappa_records_produced_total: { type: "counter", help: "Output records committed", labels: ["topic"] },
   kappa_commit_duration_seconds: {
     type: "histogram",
@@ -137,17 +137,11 @@ export const metrics = {
     help: "Task databases thrown away as corrupt and built again from the log",
     labels: ["application"],
   },
-  kappa_state_store_entries: { type: "gauge", help: "Entities in a store", labels: ["store", "partition"] },
-  kappa_state_store_bytes: {
-    type: "gauge",
-    help: "Bytes a store holds on disk, as LevelDB estimates them",
-    labels: ["store", "partition"],
-  },
   kappa_state_cache_bytes: { type: "gauge", help: "Bytes of entities a task holds in memory", labels: ["partition"] },
-  kappa_restore_remaining_records: {
+  kappa_restore_remaining_commits: {
     type: "gauge",
-    help: "Records still to read before a restoring store is ready, 0 when it is",
-    labels: ["store", "partition"],
+    help: "Commits that a restoring task has still to apply, 0 when it is ready",
+    labels: ["partition"],
   },
   process_cpu_seconds_total: { type: "counter", help: "User and system CPU time of the process", labels: [] },
   process_resident_memory_bytes: { type: "gauge", help: "Resident memory of the process", labels: [] },

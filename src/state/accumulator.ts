@@ -1,8 +1,9 @@
 import type { Column } from "../codec/column.ts";
-import { assert } from "../core/assert.ts";
 import type { Aggregate } from "./aggregate.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
-import { addExact, addSquareExact, roundExact, sampleVariance, wideCells } from "./exact-sum.ts";
+import { CountedValues } from "./counted-values.ts";
+import { sampleVariance, wideCells } from "./exact-sum.ts";
+import { ExactTotal } from "./exact-total.ts";
 
 /** A value of an event as an accumulator is given it; absent is null. */
 export type Scalar = number | string | null;
@@ -17,6 +18,7 @@ export interface Accumulator {
   merge(other: Accumulator): void;
   result(): unknown;
   write(writer: ByteWriter): void;
+  /** Reads what `write` wrote; it is empty before. */
   read(reader: ByteReader): void;
   /** Resident bytes, about. */
   readonly bytes: number;
@@ -32,7 +34,7 @@ export function accumulatorFor(aggregate: Aggregate, column: Column | null): Acc
     case "ratio":
     case "variance":
     case "sd":
-      return new TotalAccumulator(aggregate, column?.type === "number");
+      return new TotalAccumulator(aggregate);
     case "min":
     case "max":
       return new ExtremeAccumulator(aggregate.kind === "min" ? 1 : -1);
@@ -77,100 +79,76 @@ class CountAccumulator implements Accumulator {
   }
 }
 
-/** Sums, exact: integers as integers, doubles as expansions that are rounded once, when read. */
+/** Sums, and what is computed of them. Exact, and rounded once, when read. */
 class TotalAccumulator implements Accumulator {
   readonly #aggregate: Aggregate;
-  readonly #cells: Float64Array | null;
-  readonly #squares: Float64Array | null;
-  #integerSum = 0;
+  readonly #sum = new ExactTotal();
+  readonly #squares: ExactTotal | null;
   #values = 0;
   #events = 0;
 
-  constructor(aggregate: Aggregate, doubles: boolean) {
-    const spread = aggregate.kind === "variance" || aggregate.kind === "sd";
+  constructor(aggregate: Aggregate) {
     this.#aggregate = aggregate;
-    this.#cells = doubles || spread ? new Float64Array(wideCells) : null;
-    this.#squares = spread ? new Float64Array(wideCells) : null;
+    this.#squares = aggregate.kind === "variance" || aggregate.kind === "sd" ? new ExactTotal() : null;
   }
 
   get bytes(): number {
-    return 100 + ((this.#cells?.byteLength ?? 0) + (this.#squares?.byteLength ?? 0));
+    return 72 + this.#sum.bytes + (this.#squares?.bytes ?? 0);
   }
 
   insert(_timeMs: number, value: Scalar): void {
     this.#events++;
     if (typeof value !== "number") return;
     this.#values++;
-    if (this.#cells === null) this.#integerSum += value;
-    else addExact(this.#cells, 0, wideCells, value);
-    if (this.#squares !== null) addSquareExact(this.#squares, 0, wideCells, value, 1);
+    this.#sum.add(value);
+    this.#squares?.addSquare(value);
   }
 
   merge(other: TotalAccumulator): void {
     this.#events += other.#events;
     this.#values += other.#values;
-    this.#integerSum += other.#integerSum;
-    addAll(this.#cells, other.#cells);
-    addAll(this.#squares, other.#squares);
-  }
-
-  #sum(): number {
-    assert(Number.isSafeInteger(this.#integerSum), () => `an integer sum reached ${this.#integerSum}`);
-    return this.#cells === null ? this.#integerSum : roundExact(this.#cells, 0, wideCells);
+    this.#sum.addAll(other.#sum);
+    if (other.#squares !== null) this.#squares?.addAll(other.#squares);
   }
 
   result(): number | null {
     const aggregate = this.#aggregate;
     switch (aggregate.kind) {
-      case "sum":
-        return this.#sum();
       case "mean":
-        return this.#values === 0 ? null : this.#sum() / (this.#values * aggregate.per);
+        return this.#values === 0 ? null : this.#sum.value / this.#values / aggregate.per;
       case "ratio":
-        return this.#events === 0 ? 0 : this.#sum() / this.#events;
-      default: {
-        if (this.#values < 2 || this.#cells === null || this.#squares === null) return null;
-        const variance = sampleVariance(this.#values, this.#cells, 0, wideCells, this.#squares, 0, wideCells);
-        return aggregate.kind === "sd" ? Math.sqrt(variance) : variance;
+        return this.#events === 0 ? 0 : this.#sum.value / this.#events;
+      case "variance":
+        return this.#variance();
+      case "sd": {
+        const variance = this.#variance();
+        return variance === null ? null : Math.sqrt(variance);
       }
+      default:
+        return this.#sum.value;
     }
+  }
+
+  #variance(): number | null {
+    if (this.#squares === null || this.#values < 2) return null;
+    const sum = this.#sum.expansion();
+    const squares = this.#squares.expansion();
+    return sampleVariance(this.#values, sum, 0, wideCells, squares, 0, wideCells);
   }
 
   write(writer: ByteWriter): void {
     writer.f64(this.#events);
     writer.f64(this.#values);
-    writer.f64(this.#integerSum);
-    writeCells(this.#cells, writer);
-    writeCells(this.#squares, writer);
+    this.#sum.write(writer);
+    this.#squares?.write(writer);
   }
 
   read(reader: ByteReader): void {
     this.#events = reader.f64();
     this.#values = reader.f64();
-    this.#integerSum = reader.f64();
-    readCells(this.#cells, reader);
-    readCells(this.#squares, reader);
+    this.#sum.read(reader);
+    this.#squares?.read(reader);
   }
-}
-
-function addAll(into: Float64Array | null, from: Float64Array | null): void {
-  if (into === null || from === null) return;
-  for (const component of from) if (component !== 0) addExact(into, 0, wideCells, component);
-}
-
-function writeCells(cells: Float64Array | null, writer: ByteWriter): void {
-  if (cells === null) return;
-  let used = cells.length;
-  while (used > 0 && cells[used - 1] === 0) used--;
-  writer.u8(used);
-  for (let i = 0; i < used; i++) writer.f64(cells[i] as number);
-}
-
-function readCells(cells: Float64Array | null, reader: ByteReader): void {
-  if (cells === null) return;
-  cells.fill(0);
-  const used = reader.u8();
-  for (let i = 0; i < used; i++) cells[i] = reader.f64();
 }
 
 class ExtremeAccumulator implements Accumulator {
@@ -185,7 +163,7 @@ class ExtremeAccumulator implements Accumulator {
 
   insert(_timeMs: number, value: Scalar): void {
     if (typeof value !== "number") return;
-    if (this.#extreme === null || value * this.#sign < this.#extreme * this.#sign) this.#extreme = value;
+    if (this.#extreme === null || value * this.#sign < this.#extreme * this.#sign) this.#extreme = value + 0; // never -0
   }
   merge(other: ExtremeAccumulator): void {
     if (other.#extreme !== null) this.insert(0, other.#extreme);
@@ -204,10 +182,10 @@ class ExtremeAccumulator implements Accumulator {
   }
 }
 
-/** How often each value came. */
+/** How often each value came. A percentile sorts the different values whenever it is read. */
 class FrequencyAccumulator implements Accumulator {
   readonly #aggregate: Aggregate;
-  readonly #counts = new Map<number | string, number>();
+  readonly #counted = new CountedValues();
   #values = 0;
 
   constructor(aggregate: Aggregate) {
@@ -215,57 +193,58 @@ class FrequencyAccumulator implements Accumulator {
   }
 
   get bytes(): number {
-    return 100 + this.#counts.size * 64;
+    return 40 + this.#counted.bytes;
   }
 
   insert(_timeMs: number, value: Scalar): void {
     if (value !== null) this.#add(value, 1);
   }
 
-  #add(value: number | string, count: number): void {
-    this.#counts.set(value, (this.#counts.get(value) ?? 0) + count);
-    this.#values += count;
+  #add(value: number | string, times: number): void {
+    this.#counted.add(value, times);
+    this.#values += times;
   }
 
   merge(other: FrequencyAccumulator): void {
-    for (const [value, count] of other.#counts) this.#add(value, count);
+    for (const [value, times] of other.#counted.entries()) this.#add(value, times);
   }
 
   result(): unknown {
     const aggregate = this.#aggregate;
     switch (aggregate.kind) {
       case "top":
-        return [...this.#counts]
-          .sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1))
-          .slice(0, aggregate.size)
-          .map(([value]) => value);
-      case "percentile": {
-        if (this.#values === 0) return null;
-        const rank = Math.max(1, Math.ceil(aggregate.fraction * this.#values));
-        let seen = 0;
-        for (const [value, count] of [...this.#counts].sort(([a], [b]) => Number(a) - Number(b))) {
-          seen += count;
-          if (seen >= rank) return value;
-        }
-        return null;
-      }
+        return this.#counted.top(aggregate.size);
+      case "percentile":
+        return this.#percentile(aggregate.fraction);
       default:
-        return this.#counts.size;
+        return this.#counted.distinct;
     }
   }
 
+  #percentile(fraction: number): number | string | null {
+    const count = this.#values;
+    // fraction * count may round up to past a whole number: the comparison decides, as the definition has it.
+    let rank = Math.min(count, Math.max(1, Math.ceil(fraction * count)));
+    while (rank > 1 && (rank - 1) / count >= fraction) rank--;
+    const sorted = [...this.#counted.entries()].sort(([a], [b]) => Number(a) - Number(b));
+    let seen = 0;
+    for (const [value, times] of sorted) {
+      seen += times;
+      if (seen >= rank) return value;
+    }
+    return null;
+  }
+
   write(writer: ByteWriter): void {
-    writer.u32(this.#counts.size);
-    for (const [value, count] of this.#counts) {
+    writer.u32(this.#counted.distinct);
+    for (const [value, times] of this.#counted.entries()) {
       writeScalar(value, writer);
-      writer.f64(count);
+      writer.f64(times);
     }
   }
 
   read(reader: ByteReader): void {
-    this.#counts.clear();
-    this.#values = 0;
-    for (let size = reader.u32(); size > 0; size--) {
+    for (let left = reader.u32(); left > 0; left--) {
       const value = readScalar(reader);
       this.#add(value, reader.f64());
     }
@@ -279,6 +258,7 @@ class OrderedAccumulator implements Accumulator {
   readonly #single: boolean;
   /** Oldest first; events at one instant in the order they came. */
   readonly #held: { readonly timeMs: number; readonly value: number | string }[] = [];
+  #textBytes = 0;
 
   constructor(size: number, end: "oldest" | "newest", single: boolean) {
     this.#size = size;
@@ -287,7 +267,7 @@ class OrderedAccumulator implements Accumulator {
   }
 
   get bytes(): number {
-    return 80 + this.#held.length * 56;
+    return 80 + this.#held.length * 56 + this.#textBytes;
   }
 
   insert(timeMs: number, value: Scalar): void {
@@ -295,10 +275,13 @@ class OrderedAccumulator implements Accumulator {
     const held = this.#held;
     let at = held.length;
     while (at > 0 && (held[at - 1] as { timeMs: number }).timeMs > timeMs) at--;
+    const full = held.length === this.#size;
+    if (full && at === (this.#end === "oldest" ? held.length : 0)) return;
     held.splice(at, 0, { timeMs, value });
-    if (held.length <= this.#size) return;
-    if (this.#end === "oldest") held.pop();
-    else held.shift();
+    this.#textBytes += textBytes(value);
+    if (!full) return;
+    const out = this.#end === "oldest" ? held.pop() : held.shift();
+    if (out !== undefined) this.#textBytes -= textBytes(out.value);
   }
 
   merge(other: OrderedAccumulator): void {
@@ -320,12 +303,15 @@ class OrderedAccumulator implements Accumulator {
   }
 
   read(reader: ByteReader): void {
-    this.#held.length = 0;
-    for (let length = reader.u32(); length > 0; length--) {
+    for (let left = reader.u32(); left > 0; left--) {
       const timeMs = reader.f64();
-      this.#held.push({ timeMs, value: readScalar(reader) });
+      this.insert(timeMs, readScalar(reader));
     }
   }
+}
+
+function textBytes(value: number | string): number {
+  return typeof value === "string" ? 24 + value.length : 0;
 }
 
 function writeScalar(value: number | string, writer: ByteWriter): void {

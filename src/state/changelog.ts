@@ -122,9 +122,12 @@ export class ValueSection<E extends Entity> implements ChangelogSection, ChangeS
   readonly fingerprint: number;
   readonly #entities: EntityStore<E>;
   readonly #unlogged: E[] = [];
+  readonly #restored: (entity: E) => void;
 
-  constructor(entities: EntityStore<E>) {
+  /** @param restored is told of each entity that a restore brings back */
+  constructor(entities: EntityStore<E>, restored: (entity: E) => void = () => {}) {
     this.#entities = entities;
+    this.#restored = restored;
     this.store = entities.name;
     const { kind, version, columns } = entities.kind.layout;
     this.fingerprint = fingerprintOf(kind, `${version}`, ...columns);
@@ -165,7 +168,10 @@ export class ValueSection<E extends Entity> implements ChangelogSection, ChangeS
       const present = reader.u8() === 1;
       const old = entities.find(key);
       if (old !== undefined) entities.delete(old);
-      if (present) entities.add(entities.kind.decode(key, reader));
+      if (!present) continue;
+      const entity = entities.kind.decode(key, reader);
+      entities.add(entity);
+      this.#restored(entity);
     }
     entities.sink = this;
   }

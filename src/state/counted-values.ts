@@ -3,10 +3,10 @@ export class CountedValues {
   readonly #counts = new Map<number | string, number>();
   #textBytes = 0;
 
-  add(value: number | string): void {
+  add(value: number | string, times = 1): void {
     const count = this.#counts.get(value);
     if (count === undefined && typeof value === "string") this.#textBytes += 24 + value.length;
-    this.#counts.set(value, count === undefined ? 1 : count + 1);
+    this.#counts.set(value, count === undefined ? times : count + times);
   }
 
   remove(value: number | string): void {
@@ -17,6 +17,11 @@ export class CountedValues {
     }
     this.#counts.delete(value);
     if (typeof value === "string") this.#textBytes -= 24 + value.length;
+  }
+
+  /** Each value and how often it occurs. */
+  entries(): IterableIterator<[number | string, number]> {
+    return this.#counts.entries();
   }
 
   get distinct(): number {

@@ -1,35 +1,29 @@
-import { Arena } from "./arena.ts";
 import type { CountedValues } from "./counted-values.ts";
+import type { EventMemory } from "./event-memory.ts";
 import type { EventSequence } from "./event-sequence.ts";
 import { roundExact, sampleVariance, wideCells } from "./exact-sum.ts";
 import type { MonotoneQueue } from "./monotone-queue.ts";
 import type { EventRows, ReservoirEntity } from "./reservoir-entity.ts";
-import {
-  type FeaturePlan,
-  type IndexPlan,
-  type ReservoirPlan,
-  type StoredColumn,
-  totalWidths,
-} from "./reservoir-plan.ts";
+import { type FeaturePlan, type IndexPlan, type StoredColumn, totalWidths } from "./reservoir-plan.ts";
 import type { SortedNumbers } from "./sorted-numbers.ts";
 import type { WindowIndexes } from "./window-indexes.ts";
 
 /** Reads features off the state of an entity's windows, as it stands. */
 export class FeatureValues {
-  readonly #plan: ReservoirPlan;
+  readonly #memory: EventMemory;
   readonly #sequence: EventSequence;
   readonly #indexes: WindowIndexes;
 
-  constructor(plan: ReservoirPlan, sequence: EventSequence, indexes: WindowIndexes) {
-    this.#plan = plan;
+  constructor(memory: EventMemory, sequence: EventSequence, indexes: WindowIndexes) {
+    this.#memory = memory;
     this.#sequence = sequence;
     this.#indexes = indexes;
   }
 
   /** Writes features into `out`, each at its place. */
   write(entity: ReservoirEntity, features: readonly FeaturePlan[], out: unknown[]): void {
-    const cells = this.#sequence.page(entity.rowsAt);
-    const base = (entity.rowsAt & Arena.pageMask) - this.#plan.cellCount;
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     for (let i = 0; i < features.length; i++) {
       const feature = features[i] as FeaturePlan;
       // Counts need no more than a look.
@@ -79,13 +73,12 @@ export class FeatureValues {
   }
 
   #cell(entity: ReservoirEntity, cell: number): number {
-    const base = (entity.rowsAt & Arena.pageMask) - this.#plan.cellCount;
-    return this.#sequence.page(entity.rowsAt)[base + cell] as number;
+    return this.#memory.cells(entity)[this.#memory.cellsAt(entity) + cell] as number;
   }
 
   #sum(entity: ReservoirEntity, feature: FeaturePlan): number {
-    const cells = this.#sequence.page(entity.rowsAt);
-    const at = (entity.rowsAt & Arena.pageMask) - this.#plan.cellCount + feature.sumCell;
+    const cells = this.#memory.cells(entity);
+    const at = this.#memory.cellsAt(entity) + feature.sumCell;
     const first = cells[at] as number;
     if (Number.isNaN(first)) return roundExact(wideSum(entity, feature.sumCell), 0, wideCells);
     return feature.sumWidth === 1 ? first : roundExact(cells, at, feature.sumWidth);
@@ -94,8 +87,8 @@ export class FeatureValues {
   #variance(entity: ReservoirEntity, feature: FeaturePlan): number | null {
     const count = this.#cell(entity, feature.countCell);
     if (count < 2) return null;
-    const cells = this.#sequence.page(entity.rowsAt);
-    const base = (entity.rowsAt & Arena.pageMask) - this.#plan.cellCount;
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     const wide = Number.isNaN(cells[base + feature.sumCell]);
     const squaresWide = Number.isNaN(cells[base + feature.squareCell]);
     return sampleVariance(

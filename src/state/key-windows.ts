@@ -6,6 +6,7 @@ import type { ByteReader, ByteWriter } from "./bytes.ts";
 import type { Entity, EntityKind } from "./entity-store.ts";
 import type { StateKey } from "./state-key.ts";
 import type { StoreLayout } from "./store-layout.ts";
+import { magnitudeLimit } from "./exact-sum.ts";
 import type { KeyWindow } from "./window.ts";
 
 export interface NamedAggregate {
@@ -46,7 +47,7 @@ export class KeyWindows implements Entity {
   flags = 0;
   bytes = 0;
   readonly windows: OpenWindow[] = [];
-  /** When the closing index brings the key up; entries for other times are stale. Infinity when it does not. */
+  /** When the due index brings the key up; entries for other times are stale. Infinity when it does not. */
   watchedMs = Number.POSITIVE_INFINITY;
   /** Order time of the changelog's last whole value of it, and bytes of the events logged since. */
   loggedMs: number;
@@ -60,7 +61,8 @@ export class KeyWindows implements Entity {
   }
 }
 
-const growingKinds: ReadonlySet<AggregateKind> = new Set(["distinct", "top", "percentile", "first", "last", "latest"]);
+/** Aggregates that take the same memory whatever they are given; sums do too, but only of whole numbers. */
+const fixedKinds: ReadonlySet<AggregateKind> = new Set(["count", "min", "max"]);
 
 /** Which value of an event an aggregate takes. */
 interface Reading {
@@ -91,7 +93,7 @@ export class KeyWindowsKind implements EntityKind<KeyWindows> {
   readonly #readings: readonly Reading[];
 
   constructor({ name, columns, window, aggregates }: WindowStoreOptions) {
-    this.growing = aggregates.some(({ aggregate }) => growingKinds.has(aggregate.kind));
+    this.growing = aggregates.some(({ aggregate }) => !fixedKinds.has(aggregate.kind));
     this.reachMs = (window.kind === "session" ? window.gapMs : window.sizeMs) + window.graceMs;
     // What is changed is written whole at least once a reach, and is closed a reach after it was changed last.
     this.changesReachMs = 2 * this.reachMs;
@@ -131,7 +133,7 @@ export class KeyWindowsKind implements EntityKind<KeyWindows> {
       if (from === "text") value = texts[place] as string | null;
       else if (from === "number") {
         const number = numbers[place] as number;
-        value = Number.isNaN(number) ? null : number;
+        value = Math.abs(number) <= magnitudeLimit ? number : null;
       }
       (accumulators[i] as Accumulator).insert(timeMs, value);
     }

@@ -26,14 +26,17 @@ export class EventRows {
 /** No chunk has this id: ids are 32 bits on disk. */
 export const noChunk = 0xffff_ffff;
 
+/** Whether a chunk on disk is as it is in memory: then it may leave memory. */
+export const chunkStates = { clean: 0, dirty: 1, flushing: 2 } as const;
+
 /** A full chunk of an entity with more events than fit beside its state: stored as a value of its own. */
 export class EventChunk extends EventRows {
   readonly id: number;
   /** Ids of the chunks before and after in event-time order: LevelDB is read by exact key only. */
   previous: number;
   next: number;
-  /** Not on disk as it is here. */
-  dirty = true;
+  /** One of `chunkStates`. */
+  state = 0;
 
   constructor(id: number, previous: number, next: number, rowsAt: number, texts: Texts) {
     super(rowsAt, texts);
@@ -55,6 +58,8 @@ export interface Chain {
   nextId: number;
   /** Chunks in memory, besides the newest. */
   readonly loaded: Map<number, EventChunk>;
+  /** How many of them are not on disk as they are. */
+  unwritten: number;
   /** Chunks to be taken off the disk. */
   deleted: number[];
 }

@@ -1,7 +1,7 @@
-import { Arena } from "./arena.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { type EntityKind, entityFlags, type PartSink } from "./entity-store.ts";
-import type { EventSequence } from "./event-sequence.ts";
+import type { EventMemory } from "./event-memory.ts";
+import { chainBytes, type EventSequence } from "./event-sequence.ts";
 import { wideCells } from "./exact-sum.ts";
 import { extraOf, type ReservoirEntity } from "./reservoir-entity.ts";
 import type { ReservoirPlan } from "./reservoir-plan.ts";
@@ -27,11 +27,13 @@ export class ReservoirKind implements EntityKind<ReservoirEntity> {
   readonly layout: StoreLayout;
   readonly retentionMs: number;
   readonly #plan: ReservoirPlan;
+  readonly #memory: EventMemory;
   readonly #sequence: EventSequence;
   readonly #windows: WindowState;
 
-  constructor(plan: ReservoirPlan, sequence: EventSequence, windows: WindowState) {
+  constructor(plan: ReservoirPlan, memory: EventMemory, sequence: EventSequence, windows: WindowState) {
     this.#plan = plan;
+    this.#memory = memory;
     this.#sequence = sequence;
     this.#windows = windows;
     this.layout = plan.layout;
@@ -44,7 +46,7 @@ export class ReservoirKind implements EntityKind<ReservoirEntity> {
   }
 
   contentBytes(entity: ReservoirEntity): number {
-    return this.#sequence.blockBytes(entity) + (entity.extra === null ? 0 : 400);
+    return this.#memory.blockBytes(entity) + (entity.extra === null ? 0 : chainBytes);
   }
 
   encode(entity: ReservoirEntity, writer: ByteWriter): void {
@@ -60,15 +62,15 @@ export class ReservoirKind implements EntityKind<ReservoirEntity> {
       writer.u32(chain.nextId);
       writer.f64(chain.oldestNewestMs);
     }
-    this.#sequence.writeRows(entity, writer);
+    this.#memory.writeRows(entity, writer);
     writer.u16(cellCount);
-    writer.raw(this.#sequence.bytesAt(entity.rowsAt), this.#cellsAt(entity), this.#cellsAt(entity) + cellCount * 8);
+    writer.raw(this.#memory.bytesAt(entity.rowsAt), this.#cellsAt(entity), this.#cellsAt(entity) + cellCount * 8);
     if (wides !== null) writeWides(wides, writer);
   }
 
   /** Byte offset of the cells in their page. */
   #cellsAt(entity: ReservoirEntity): number {
-    return ((entity.rowsAt & Arena.pageMask) - this.#plan.cellCount) * 8;
+    return this.#memory.cellsAt(entity) * 8;
   }
 
   decode(key: StateKey, reader: ByteReader): ReservoirEntity {
@@ -85,13 +87,14 @@ export class ReservoirKind implements EntityKind<ReservoirEntity> {
             nextId: reader.u32(),
             oldestNewestMs: reader.f64(),
             loaded: new Map(),
+            unwritten: 0,
             deleted: [],
           };
-    const entity = this.#sequence.createFrom(key, reader);
+    const entity = this.#memory.createFrom(key, reader);
     if (chain !== null) extraOf(entity).chain = chain;
     const cellBytes = reader.u16() * 8;
     if (known) {
-      const target = this.#sequence.bytesAt(entity.rowsAt);
+      const target = this.#memory.bytesAt(entity.rowsAt);
       reader.buffer.copy(target, this.#cellsAt(entity), reader.at, reader.at + cellCount * 8);
     } else {
       this.#windows.reset(entity);
@@ -110,19 +113,17 @@ export class ReservoirKind implements EntityKind<ReservoirEntity> {
       for (const id of this.#sequence.chunkIds(entity)) parts.delete(entity.key, id);
       return;
     }
-    for (const chunk of chain.loaded.values()) {
-      if (!chunk.dirty) continue;
+    for (const chunk of this.#sequence.takeDirty(chain)) {
       const writer = parts.begin();
       writer.u32(chunk.previous);
       writer.u32(chunk.next);
-      this.#sequence.writeRows(chunk, writer);
+      this.#memory.writeRows(chunk, writer);
       parts.put(entity.key, chunk.id);
-      chunk.dirty = false;
     }
   }
 
   partsWritten(entity: ReservoirEntity): void {
-    if (entity.extra !== null) this.#sequence.unloadIdle(entity, null);
+    this.#sequence.written(entity);
   }
 
   release(entity: ReservoirEntity): void {

@@ -4,19 +4,15 @@ import { Arena } from "./arena.ts";
 import { type ByteReader, ByteWriter } from "./bytes.ts";
 import { type ChangelogSection, fingerprintOf } from "./changelog.ts";
 import type { EntityStore } from "./entity-store.ts";
+import { EventMemory } from "./event-memory.ts";
 import { type ChunkSource, EventSequence } from "./event-sequence.ts";
 import { magnitudeLimit } from "./exact-sum.ts";
 import { FeatureValues } from "./feature-values.ts";
 import { MonotoneQueue } from "./monotone-queue.ts";
 import type { EventRows, ReservoirEntity } from "./reservoir-entity.ts";
 import { ReservoirKind } from "./reservoir-kind.ts";
-import {
-  type HeadPlan,
-  planReservoir,
-  type ReservoirOptions,
-  type ReservoirPlan,
-  type StoredColumn,
-} from "./reservoir-plan.ts";
+import type { HeadPlan, ReservoirOptions, ReservoirPlan, StoredColumn } from "./reservoir-plan.ts";
+import { planReservoir } from "./reservoir-planner.ts";
 import type { StateDatabase } from "./state-database.ts";
 import type { StateKey } from "./state-key.ts";
 import { WindowIndexes } from "./window-indexes.ts";
@@ -38,6 +34,7 @@ export class Reservoir implements ChangelogSection {
   readonly fingerprint: number;
   readonly #plan: ReservoirPlan;
   readonly #entities: EntityStore<ReservoirEntity>;
+  readonly #memory: EventMemory;
   readonly #sequence: EventSequence;
   readonly #indexes: WindowIndexes;
   readonly #windows: WindowState;
@@ -62,12 +59,13 @@ export class Reservoir implements ChangelogSection {
       resized: (entity, byBytes) => this.#resized(entity, byBytes),
       leaving: (entity, rows, offset) => this.#fold(entity, rows, offset),
     };
-    this.#sequence = new EventSequence(database.arena, plan, source);
-    this.#indexes = new WindowIndexes(plan, this.#sequence);
-    this.#windows = new WindowState(plan, this.#sequence, this.#indexes);
-    this.#values = new FeatureValues(plan, this.#sequence, this.#indexes);
+    this.#memory = new EventMemory(database.arena, plan, source.resized);
+    this.#sequence = new EventSequence(this.#memory, plan, source);
+    this.#indexes = new WindowIndexes(plan, this.#memory, this.#sequence);
+    this.#windows = new WindowState(plan, this.#memory, this.#sequence, this.#indexes);
+    this.#values = new FeatureValues(this.#memory, this.#sequence, this.#indexes);
     this.#nothing = this.#newEntity("");
-    this.#entities = database.store(new ReservoirKind(plan, this.#sequence, this.#windows));
+    this.#entities = database.store(new ReservoirKind(plan, this.#memory, this.#sequence, this.#windows));
     this.#numbers = new Float64Array(plan.numberCount);
     this.#texts = Array.from({ length: plan.textCount }, () => null);
     database.log(this);
@@ -152,8 +150,8 @@ export class Reservoir implements ChangelogSection {
   ): void {
     const { featuresBefore, featuresAfter, heads } = this.#plan;
     this.#values.write(entity, featuresBefore, out);
-    const cells = this.#windows.cells(entity);
-    const head = cells[this.#windows.base(entity) + (heads[0] as HeadPlan).headCell] as number;
+    const cells = this.#memory.cells(entity);
+    const head = cells[this.#memory.cellsAt(entity) + (heads[0] as HeadPlan).headCell] as number;
     const position = this.#sequence.insert(entity, head, timeMs, texts);
     this.#writeNumbers(entity, position, numbers);
     this.#windows.include(entity, position);
@@ -164,7 +162,7 @@ export class Reservoir implements ChangelogSection {
     const { numberCount, stride } = this.#plan;
     const rows = this.#sequence.rowsAt(entity, position);
     const address = rows.rowsAt + this.#sequence.offsetAt(position) * stride;
-    const page = this.#sequence.page(address);
+    const page = this.#memory.page(address);
     const row = address & Arena.pageMask;
     for (let i = 0; i < numberCount; i++) {
       const value = numbers[i] as number;
@@ -226,14 +224,14 @@ export class Reservoir implements ChangelogSection {
     orderTimeMs: number,
   ): boolean {
     const boundaryMs = orderTimeMs - this.#plan.graceMs;
-    const asOfMs = Math.max(boundaryMs, this.#windows.cells(entity)[this.#windows.base(entity) + asOfCell] as number);
+    const asOfMs = Math.max(boundaryMs, this.#memory.cells(entity)[this.#memory.cellsAt(entity) + asOfCell] as number);
     this.#windows.moveTo(entity, asOfMs);
     let position = this.#sequence.find(entity, timeMs);
     let found = false;
     for (;;) {
       const rows = this.#sequence.rowsAt(entity, position);
       const offset = this.#sequence.offsetAt(position);
-      if (offset === rows.count || this.#sequence.timeAt(rows, offset) !== timeMs) return found;
+      if (offset === rows.count || this.#memory.timeAt(rows, offset) !== timeMs) return found;
       if (this.#indexes.value(rows, offset, this.#plan.id as StoredColumn) === id) {
         const counts = timeMs > this.#floorMs(orderTimeMs) || this.#windows.countsAt(entity, rows, offset, boundaryMs);
         if (counts) {
@@ -248,7 +246,7 @@ export class Reservoir implements ChangelogSection {
   #setMark(entity: ReservoirEntity, rows: EventRows, offset: number, mark: StoredColumn, asOfMs: number): void {
     const address = rows.rowsAt + offset * this.#plan.stride;
     const at = (address & Arena.pageMask) + mark.index;
-    const page = this.#sequence.page(address);
+    const page = this.#memory.page(address);
     if (page[at] === 1) return;
     this.#windows.totalsAround(entity, rows, offset, asOfMs, -1);
     page[at] = 1;
@@ -294,7 +292,7 @@ export class Reservoir implements ChangelogSection {
     }
     this.#windows.moveTo(entity, timeMs);
     const head = (this.#plan.heads[0] as HeadPlan).headCell;
-    const at = this.#windows.cells(entity)[this.#windows.base(entity) + head] as number;
+    const at = this.#memory.cells(entity)[this.#memory.cellsAt(entity) + head] as number;
     const position = this.#sequence.insert(entity, at, timeMs, this.#texts);
     this.#writeNumbers(entity, position, this.#numbers);
     this.#windows.include(entity, position);
@@ -320,7 +318,7 @@ export class Reservoir implements ChangelogSection {
   }
 
   #newEntity(key: StateKey): ReservoirEntity {
-    const entity = this.#sequence.create(key);
+    const entity = this.#memory.create(key);
     this.#windows.reset(entity);
     return entity;
   }
@@ -341,8 +339,8 @@ export class Reservoir implements ChangelogSection {
   /** Takes the extremes of events that leave memory into the entity's cells. */
   #fold(entity: ReservoirEntity, rows: EventRows, end: number): void {
     if (!this.#plan.folds) return;
-    const cells = this.#windows.cells(entity);
-    const base = this.#windows.base(entity);
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     for (const head of this.#plan.heads) {
       for (const window of head.windows) {
         for (const plan of window.indexes) {

@@ -1,5 +1,6 @@
 import { Arena } from "./arena.ts";
 import { CountedValues } from "./counted-values.ts";
+import type { EventMemory } from "./event-memory.ts";
 import type { EventSequence } from "./event-sequence.ts";
 import { MonotoneQueue } from "./monotone-queue.ts";
 import { type EventRows, extraOf, type ReservoirEntity, type WindowIndex } from "./reservoir-entity.ts";
@@ -13,10 +14,12 @@ import { SortedNumbers } from "./sorted-numbers.ts";
  */
 export class WindowIndexes {
   readonly #plan: ReservoirPlan;
+  readonly #memory: EventMemory;
   readonly #sequence: EventSequence;
 
-  constructor(plan: ReservoirPlan, sequence: EventSequence) {
+  constructor(plan: ReservoirPlan, memory: EventMemory, sequence: EventSequence) {
     this.#plan = plan;
+    this.#memory = memory;
     this.#sequence = sequence;
   }
 
@@ -35,8 +38,8 @@ export class WindowIndexes {
 
   #build(entity: ReservoirEntity, feature: FeaturePlan, plan: IndexPlan, index: WindowIndex): void {
     const sequence = this.#sequence;
-    const cells = sequence.page(entity.rowsAt);
-    const base = (entity.rowsAt & Arena.pageMask) - this.#plan.cellCount;
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     const { tailCell } = feature.window;
     const from = tailCell < 0 ? sequence.start(entity) : (cells[base + tailCell] as number);
     const to = cells[base + feature.head.headCell] as number;
@@ -61,7 +64,7 @@ export class WindowIndexes {
     if (column.type === "text")
       return (rows.texts as (string | null)[])[offset * textCount + column.index] as string | null;
     const address = rows.rowsAt + offset * stride + column.index;
-    const value = this.#sequence.page(rows.rowsAt)[address & Arena.pageMask] as number;
+    const value = this.#memory.page(rows.rowsAt)[address & Arena.pageMask] as number;
     return Number.isNaN(value) ? null : value;
   }
 

@@ -1,4 +1,5 @@
 import { Arena } from "./arena.ts";
+import type { EventMemory } from "./event-memory.ts";
 import type { EventSequence } from "./event-sequence.ts";
 import { addExact, addSquareExact, wideCells } from "./exact-sum.ts";
 import { type EventRows, extraOf, type ReservoirEntity } from "./reservoir-entity.ts";
@@ -21,28 +22,21 @@ export const asOfCell = 0;
  */
 export class WindowState {
   readonly #plan: ReservoirPlan;
+  readonly #memory: EventMemory;
   readonly #sequence: EventSequence;
   readonly #indexes: WindowIndexes;
 
-  constructor(plan: ReservoirPlan, sequence: EventSequence, indexes: WindowIndexes) {
+  constructor(plan: ReservoirPlan, memory: EventMemory, sequence: EventSequence, indexes: WindowIndexes) {
     this.#plan = plan;
+    this.#memory = memory;
     this.#sequence = sequence;
     this.#indexes = indexes;
   }
 
-  cells(entity: ReservoirEntity): Float64Array {
-    return this.#sequence.page(entity.rowsAt);
-  }
-
-  /** Index of cell 0 in `cells`. */
-  base(entity: ReservoirEntity): number {
-    return (entity.rowsAt & Arena.pageMask) - this.#plan.cellCount;
-  }
-
   /** Forgets every window's state; the next move computes it from the events. */
   reset(entity: ReservoirEntity): void {
-    const cells = this.cells(entity);
-    const base = this.base(entity);
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     cells.fill(0, base, base + this.#plan.cellCount);
     const start = this.#sequence.start(entity);
     for (const cell of this.#plan.positionCells) cells[base + cell] = start;
@@ -52,8 +46,8 @@ export class WindowState {
   /** Moves every window to `timeMs`. */
   moveTo(entity: ReservoirEntity, timeMs: number): void {
     const single = entity.extra === null || entity.extra.chain === null;
-    const cells = this.cells(entity);
-    const base = this.base(entity);
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     if (single && timeMs >= (cells[base + asOfCell] as number)) this.#moveOn(entity, timeMs, cells, base);
     else this.#move(entity, timeMs, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY);
   }
@@ -109,8 +103,8 @@ export class WindowState {
   }
 
   #move(entity: ReservoirEntity, timeMs: number, floorMs: number, boundaryMs: number): void {
-    const cells = this.cells(entity);
-    const base = this.base(entity);
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     const back = timeMs < (cells[base + asOfCell] as number);
     const late = Number.isFinite(boundaryMs);
     cells[base + asOfCell] = timeMs;
@@ -135,8 +129,8 @@ export class WindowState {
 
   /** Counts in the event just inserted at the undelayed head. */
   include(entity: ReservoirEntity, position: number): void {
-    const cells = this.cells(entity);
-    const base = this.base(entity);
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     const head = this.#plan.heads[0] as HeadPlan;
     const rows = this.#sequence.rowsAt(entity, position);
     const offset = this.#sequence.offsetAt(position);
@@ -156,12 +150,12 @@ export class WindowState {
   exclude(entity: ReservoirEntity): number {
     const head = this.#plan.heads[0] as HeadPlan;
     this.#retreatHead(entity, head, Number.NEGATIVE_INFINITY, 1);
-    return this.cells(entity)[this.base(entity) + head.headCell] as number;
+    return this.#memory.cells(entity)[this.#memory.cellsAt(entity) + head.headCell] as number;
   }
 
   /** Adds (1) or removes (-1) an event in a window's count and totals. */
   #add(entity: ReservoirEntity, window: WindowPlan, rows: EventRows, offset: number, sign: 1 | -1): void {
-    this.#addRow(entity, window, this.cells(entity), this.base(entity), rows, offset, sign);
+    this.#addRow(entity, window, this.#memory.cells(entity), this.#memory.cellsAt(entity), rows, offset, sign);
   }
 
   #addRow(
@@ -189,7 +183,7 @@ export class WindowState {
   ): void {
     const { stride, textCount } = this.#plan;
     const address = rows.rowsAt + offset * stride;
-    const page = this.#sequence.page(address);
+    const page = this.#memory.page(address);
     const row = address & Arena.pageMask;
     const kinds = window.totalKinds;
     for (let i = 0; i < kinds.length; i++) {
@@ -223,8 +217,8 @@ export class WindowState {
 
   /** Adds to a sum that its cells cannot hold: it lives beside the entity from now on, with NaN in its first cell. */
   #addWide(entity: ReservoirEntity, cell: number, kind: number, value: number, sign: 1 | -1): void {
-    const cells = this.cells(entity);
-    const at = this.base(entity) + cell;
+    const cells = this.#memory.cells(entity);
+    const at = this.#memory.cellsAt(entity) + cell;
     const extra = extraOf(entity);
     extra.wides ??= new Map();
     let wide = extra.wides.get(cell);
@@ -240,8 +234,8 @@ export class WindowState {
 
   #advanceHead(entity: ReservoirEntity, head: HeadPlan, limitMs: number): void {
     const sequence = this.#sequence;
-    const cells = this.cells(entity);
-    const at = this.base(entity) + head.headCell;
+    const cells = this.#memory.cells(entity);
+    const at = this.#memory.cellsAt(entity) + head.headCell;
     let rows = sequence.rowsAt(entity, cells[at] as number);
     let offset = sequence.offsetAt(cells[at] as number);
     const windows = head.windows;
@@ -254,7 +248,7 @@ export class WindowState {
         sequence.unloadIdle(entity, rows);
         continue;
       }
-      if (sequence.timeAt(rows, offset) > limitMs) break;
+      if (this.#memory.timeAt(rows, offset) > limitMs) break;
       for (let i = 0; i < windows.length; i++) this.#add(entity, windows[i] as WindowPlan, rows, offset, 1);
       this.#indexes.addNewest(entity, head, rows, offset);
       offset++;
@@ -265,8 +259,8 @@ export class WindowState {
   /** Moves a head back while the event before it is after `limitMs`, `most` events at most. */
   #retreatHead(entity: ReservoirEntity, head: HeadPlan, limitMs: number, most = Number.POSITIVE_INFINITY): void {
     const sequence = this.#sequence;
-    const cells = this.cells(entity);
-    const base = this.base(entity);
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     const at = base + head.headCell;
     let rows = sequence.rowsAt(entity, cells[at] as number);
     let offset = sequence.offsetAt(cells[at] as number);
@@ -278,7 +272,7 @@ export class WindowState {
         previous = before;
         offset = before.count;
       }
-      if (sequence.timeAt(previous, offset - 1) <= limitMs) {
+      if (this.#memory.timeAt(previous, offset - 1) <= limitMs) {
         if (previous !== rows) offset = 0;
         break;
       }
@@ -302,16 +296,16 @@ export class WindowState {
   /** Removes the oldest events of a window while there are more than `keep` and they are at or before `boundMs`. */
   #advanceTail(entity: ReservoirEntity, window: WindowPlan, boundMs: number, keep: number): void {
     const sequence = this.#sequence;
-    const cells = this.cells(entity);
-    const base = this.base(entity);
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     let count = cells[base + window.countCell] as number;
     if (count <= keep || count === 0) return;
     const at = base + window.tailCell;
     let rows = sequence.rowsAt(entity, cells[at] as number);
     let offset = sequence.offsetAt(cells[at] as number);
-    if (sequence.timeAt(rows, offset) > boundMs) return;
+    if (this.#memory.timeAt(rows, offset) > boundMs) return;
     while (count > keep && count > 0) {
-      if (sequence.timeAt(rows, offset) > boundMs) break;
+      if (this.#memory.timeAt(rows, offset) > boundMs) break;
       this.#add(entity, window, rows, offset, -1);
       this.#indexes.removeOldest(entity, window, rows, offset);
       count--;
@@ -328,8 +322,8 @@ export class WindowState {
   /** Takes older events into a window again while they are after `boundMs` and it holds fewer than `most`. */
   #retreatTail(entity: ReservoirEntity, window: WindowPlan, boundMs: number, most: number): void {
     const sequence = this.#sequence;
-    const cells = this.cells(entity);
-    const base = this.base(entity);
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
     if ((cells[base + window.countCell] as number) >= most) return;
     const at = base + window.tailCell;
     let rows = sequence.rowsAt(entity, cells[at] as number);
@@ -337,12 +331,12 @@ export class WindowState {
     while ((cells[base + window.countCell] as number) < most) {
       if (offset === 0) {
         const before = sequence.before(entity, rows);
-        if (before === null || sequence.timeAt(before, before.count - 1) <= boundMs) break;
+        if (before === null || this.#memory.timeAt(before, before.count - 1) <= boundMs) break;
         rows = before;
         offset = before.count;
         sequence.unloadIdle(entity, rows);
       }
-      if (sequence.timeAt(rows, offset - 1) <= boundMs) break;
+      if (this.#memory.timeAt(rows, offset - 1) <= boundMs) break;
       offset--;
       this.#add(entity, window, rows, offset, 1);
       this.#indexes.addOldest(entity, window, rows, offset);
@@ -352,13 +346,13 @@ export class WindowState {
 
   /** Adds or removes an event in the totals of each window that holds it, the windows standing at `asOfMs`. */
   totalsAround(entity: ReservoirEntity, rows: EventRows, offset: number, asOfMs: number, sign: 1 | -1): void {
-    const timeMs = this.#sequence.timeAt(rows, offset);
+    const timeMs = this.#memory.timeAt(rows, offset);
     for (const head of this.#plan.heads) {
       if (timeMs > asOfMs - head.delayMs) continue;
       for (const window of head.windows) {
         const totals = window.totalKinds.length > 0;
         if (totals && this.#holds(entity, window, rows, offset, timeMs, asOfMs)) {
-          this.#addTotals(entity, window, this.cells(entity), this.base(entity), rows, offset, sign);
+          this.#addTotals(entity, window, this.#memory.cells(entity), this.#memory.cellsAt(entity), rows, offset, sign);
         }
       }
     }
@@ -374,7 +368,7 @@ export class WindowState {
   ): boolean {
     if (window.kind === "unbounded") return true;
     if (window.kind === "sliding") return timeMs > asOfMs - window.leaveMs;
-    const held = this.cells(entity)[this.base(entity) + window.countCell] as number;
+    const held = this.#memory.cells(entity)[this.#memory.cellsAt(entity) + window.countCell] as number;
     return this.#countFrom(entity, rows, offset, asOfMs, held + 1) <= held;
   }
 
@@ -387,7 +381,7 @@ export class WindowState {
   /** Events behind a head at or before `limitMs`, counted up to `most`. */
   #countUntil(entity: ReservoirEntity, head: HeadPlan, limitMs: number, most: number): number {
     const sequence = this.#sequence;
-    const position = this.cells(entity)[this.base(entity) + head.headCell] as number;
+    const position = this.#memory.cells(entity)[this.#memory.cellsAt(entity) + head.headCell] as number;
     return this.#countFrom(entity, sequence.rowsAt(entity, position), sequence.offsetAt(position), limitMs, most);
   }
 
@@ -401,7 +395,7 @@ export class WindowState {
         offset = 0;
         continue;
       }
-      if (this.#sequence.timeAt(rows, offset) > limitMs) break;
+      if (this.#memory.timeAt(rows, offset) > limitMs) break;
       count++;
       offset++;
     }

@@ -1,4 +1,4 @@
-import { ClosingIndex } from "./closing-index.ts";
+import { DueIndex } from "./due-index.ts";
 import type { EntityStore } from "./entity-store.ts";
 import { KeyWindows, KeyWindowsKind, type OpenWindow, type WindowStoreOptions, windowBytes } from "./key-windows.ts";
 import type { StateDatabase } from "./state-database.ts";
@@ -27,7 +27,7 @@ export type WindowVisitor = (result: WindowResult) => void;
 export class WindowStore {
   readonly #kind: KeyWindowsKind;
   readonly #entities: EntityStore<KeyWindows>;
-  readonly #index: ClosingIndex;
+  readonly #index: DueIndex;
   readonly #section: WindowSection;
   readonly #window: KeyWindow;
   readonly #result: WindowResult = { key: "", startMs: 0, endMs: 0, results: [] };
@@ -40,9 +40,10 @@ export class WindowStore {
     this.#kind = new KeyWindowsKind(options);
     this.#window = options.window;
     this.#entities = database.store(this.#kind);
-    this.#index = new ClosingIndex(database, `${options.name}.closings`, this.#kind.reachMs);
+    this.#index = new DueIndex(database, `${options.name}.due`, this.#kind.reachMs);
     this.#section = new WindowSection(this.#entities, this.#kind, {
       insert: (key, timeMs, orderTimeMs, late, numbers, texts) => {
+        if (orderTimeMs > this.#entities.orderTimeMs) this.#entities.orderTimeMs = orderTimeMs;
         this.#dropClosed(key, orderTimeMs);
         this.#insert(key, timeMs, orderTimeMs, late, numbers, texts);
       },
@@ -188,7 +189,7 @@ export class WindowStore {
 
   #watch(entity: KeyWindows, closeMs: number): void {
     entity.watchedMs = closeMs;
-    this.#index.add(closeMs, entity.key);
+    this.#index.add(closeMs, entity.key, this.#entities.orderTimeMs);
   }
 
   /**
@@ -196,11 +197,12 @@ export class WindowStore {
    * @param visit is told of each window; null when that was done before (a restore)
    */
   closeUpTo(orderTimeMs: number, visit: WindowVisitor | null): void {
-    if (orderTimeMs > this.#entities.orderTimeMs) this.#entities.orderTimeMs = orderTimeMs;
     for (let due = this.#index.pop(orderTimeMs); due !== null; due = this.#index.pop(orderTimeMs)) {
       const entity = this.#entities.find(due.key);
       if (entity !== undefined && entity.watchedMs === due.timeMs) this.#closeKey(entity, due.timeMs, visit);
     }
+    // Only now: what a closing enters anew comes up in its own order among what is still due.
+    if (orderTimeMs > this.#entities.orderTimeMs) this.#entities.orderTimeMs = orderTimeMs;
     this.#index.passed(orderTimeMs);
   }
 

@@ -20,6 +20,9 @@ export interface LanePosition {
 export interface StagePosition {
   readonly orderTimeMs: number;
   readonly rank: number;
+  /** The last row taken: place of its source in the merge, and its sequence there; -1 and -1 before the first one. */
+  readonly lastSource: number;
+  readonly lastSequence: number;
   /** Next row counter, order time and rank of each sender, by key space. */
   readonly senders: Readonly<
     Record<string, { readonly sequence: number; readonly orderTimeMs: number; readonly rank: number }>
@@ -37,6 +40,8 @@ export interface CommitRecord {
   readonly inputs: Readonly<Record<string, InputPosition>>;
   readonly lanes: Readonly<Record<string, LanePosition>>;
   readonly stages: readonly StagePosition[];
+  /** Task 0 only, and only once a global table had one: offset before which every fault of a partition is a dead letter. */
+  readonly tables?: Readonly<Record<string, readonly number[]>>;
   /** First commit that a restore from nothing needs; what is older may be trimmed. */
   readonly restoreFrom: number;
   /** Partitions of the application's topics; a task cannot go on under another count. */

@@ -1,8 +1,9 @@
+import { type KappaError, messageOf } from "../core/errors.ts";
 import type { Counter, Meter } from "../core/meter.ts";
 import type { RecordBatchReader, RecordHeader } from "../log/record-batch.ts";
 import type { Outputs } from "./outputs.ts";
 
-/** Why a record became a dead letter. A fixed list, since it labels a metric. */
+/** Why a record became a dead letter. A fixed list, since it labels a metric; `docs/dead-letters.md` explains each. */
 export const deadReasons = [
   "decode",
   "schema_unknown",
@@ -29,11 +30,19 @@ export interface Death {
   readonly message: string;
 }
 
-/** Longest value that a dead letter carries; a longer one is cut and found again at its source position. */
-export const deadValueBytesMax = 65_536;
-/** Values up to this size are carried whole all the same. */
-const wholeValueBytesMax = 1 << 20;
-const messageBytesMax = 1024;
+/** The reason that an error gives in its context, or `otherwise`. */
+export function deadReasonOf(error: KappaError, otherwise: DeadReason): DeadReason {
+  return deadReasons.find((reason) => reason === error.context.reason) ?? otherwise;
+}
+
+/** What a dead letter carries of a record that is too large to hold: so much of its value, and of its key. */
+export const cutValueBytes = 65_536;
+const cutKeyBytes = 1024;
+/** Records up to this size are carried whole: the largest value that is decoded, and room for key and headers. */
+const wholeBytesMax = (1 << 20) + 65_536;
+/** A record may have 65,535 headers, and ours come on top. */
+const headersMax = 1024;
+const messageLengthMax = 1024;
 
 /**
  * Writes records that cannot be processed to `<application id>-dead-letters`, key and value bytes and timestamp as they
@@ -58,29 +67,42 @@ export class DeadLetters {
     this.#meter = meter;
   }
 
-  /** Buries the record that a reader stands on. */
+  /** Buries the record that a reader stands on. One too large to hold is cut: it is found at its source position. */
   bury(reader: RecordBatchReader, death: Death): void {
-    const attempts = attemptsOf(reader.headers());
+    const own = reader.headers();
+    const key = reader.key();
     const value = reader.value();
-    const cut = value !== null && value.length > wholeValueBytesMax;
-    const headers = [
-      ...reader.headers().filter(({ name }) => !name.startsWith("kappa.dlq.") && !name.startsWith("__streams.errors.")),
-      ...this.#headers(death, attempts),
-      ...(cut ? [text("kappa.dlq.cut", String(value.length))] : []),
-    ];
-    this.#write(reader.timestamp, reader.key(), cut ? value.subarray(0, deadValueBytesMax) : value, headers, death);
+    const headers = this.#headers(death, attemptsOf(own));
+    let bytes = (key?.length ?? 0) + (value?.length ?? 0);
+    for (const header of own) bytes += header.name.length + header.value.length;
+    if (bytes > wholeBytesMax || own.length > headersMax) {
+      headers.push(text("kappa.dlq.cut", String(value?.length ?? 0)));
+      this.#write(
+        reader.timestamp,
+        key?.subarray(0, cutKeyBytes) ?? null,
+        value?.subarray(0, cutValueBytes) ?? null,
+        headers,
+        death,
+      );
+      return;
+    }
+    const foreign = own.filter(({ name }) => !name.startsWith("kappa.dlq.") && !name.startsWith("__streams.errors."));
+    this.#write(reader.timestamp, key, value, [...foreign, ...headers], death);
   }
 
   /** Buries a row that has no record bytes of its own any more; its value travels as JSON. */
   buryValue(timeMs: number, key: string, value: unknown, death: Death): void {
     const headers = [...this.#headers(death, 0), text("kappa.dlq.format", "json")];
-    this.#write(timeMs, Buffer.from(key), Buffer.from(JSON.stringify(value) ?? "null"), headers, death);
+    const json = Buffer.from(jsonOf(value));
+    if (json.length > wholeBytesMax) headers.push(text("kappa.dlq.cut", String(json.length)));
+    const carried = json.length > wholeBytesMax ? json.subarray(0, cutValueBytes) : json;
+    this.#write(timeMs, Buffer.from(key.slice(0, cutKeyBytes)), carried, headers, death);
   }
 
   #headers(death: Death, attempts: number): RecordHeader[] {
     return [
       text("__streams.errors.exception", death.reason),
-      text("__streams.errors.message", death.message.slice(0, messageBytesMax)),
+      text("__streams.errors.message", death.message.slice(0, messageLengthMax)),
       text("__streams.errors.topic", death.topic),
       text("__streams.errors.partition", String(death.partition)),
       text("__streams.errors.offset", String(death.offset)),
@@ -123,4 +145,13 @@ function attemptsOf(headers: readonly RecordHeader[]): number {
   const header = headers.find(({ name }) => name === "kappa.dlq.attempts");
   const attempts = header === undefined ? 0 : Number(Buffer.from(header.value).toString());
   return Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 0;
+}
+
+/** What a function of the user made may be no JSON: a circle, a BigInt. Then it says so itself. */
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? "null";
+  } catch (error) {
+    return JSON.stringify({ unreadable: messageOf(error) });
+  }
 }

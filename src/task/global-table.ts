@@ -3,10 +3,29 @@ import { KappaError } from "../core/errors.ts";
 import type { Cursor, Log } from "../log/log.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { TableSourceNode, Value } from "../topology/graph.ts";
+import type { DeadReason } from "./dead-letter.ts";
+import { InputDecoder, type TimeBounds } from "./input-decoder.ts";
 
 interface Version {
   readonly timeMs: number;
   readonly value: Value | null;
+}
+
+/** A record of a global table that is no version. */
+export interface TableFault {
+  readonly partition: number;
+  readonly offset: number;
+  readonly reason: DeadReason;
+  readonly message: string;
+}
+
+export interface GlobalTableOptions {
+  readonly node: TableSourceNode;
+  readonly log: Log;
+  readonly serde: Serde<Value>;
+  readonly timeBounds: TimeBounds;
+  /** Whether somebody takes the faults: `TableFaults` of task 0. Otherwise they are passed over. */
+  readonly keepFaults: boolean;
 }
 
 /**
@@ -16,18 +35,17 @@ interface Version {
  */
 export class GlobalTable {
   readonly node: TableSourceNode;
-  readonly #serde: Serde<Value>;
+  readonly #decoder: InputDecoder;
+  readonly #keepFaults: boolean;
   readonly #cursors: readonly Cursor[];
-  readonly #keyOf: (value: Value) => string | number | null;
-  readonly #timeOf: ((value: Value) => string | number | null) | null;
   readonly #versions = new Map<string | number, Version[]>();
   readonly #reader = new RecordBatchReader();
-  /** Records that could not be read: they are no versions. */
-  skipped = 0;
+  #faults: TableFault[] = [];
 
-  constructor(node: TableSourceNode, log: Log, serde: Serde<Value>) {
+  constructor({ node, log, serde, timeBounds, keepFaults }: GlobalTableOptions) {
     this.node = node;
-    this.#serde = serde;
+    this.#decoder = new InputDecoder(node, serde, timeBounds);
+    this.#keepFaults = keepFaults;
     const topic = log.topic(node.topic);
     if (topic === undefined)
       throw new KappaError(
@@ -37,8 +55,6 @@ export class GlobalTable {
     this.#cursors = Array.from({ length: topic.partitions }, (_, p) =>
       log.cursor(node.topic, p, log.startOffset(node.topic, p), "written"),
     );
-    this.#keyOf = node.schema.shape.keyReader(node.key);
-    this.#timeOf = node.time === null ? null : node.schema.shape.keyReader(node.time);
     this.refresh();
   }
 
@@ -47,29 +63,26 @@ export class GlobalTable {
     for (const cursor of this.#cursors) {
       for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) {
         this.#reader.reset(batch.bytes);
-        while (this.#reader.next()) this.#take();
+        for (let offset = Number(batch.baseOffset); this.#reader.next(); offset++) this.#take(batch.partition, offset);
       }
     }
   }
 
-  #take(): void {
-    const reader = this.#reader;
-    const text = reader.keyAt < 0 ? null : reader.buffer.toString("utf8", reader.keyAt, reader.keyEnd);
-    if (reader.valueAt < 0) {
-      const numeric = this.node.columns.find(({ name }) => name === this.node.key)?.type !== "text";
-      if (text !== null) this.#put(numeric ? Number(text) : text, reader.timestamp, null);
-      return;
+  #take(partition: number, offset: number): void {
+    const decoder = this.#decoder;
+    const value = decoder.decode(this.#reader);
+    if (value !== null) this.#put(decoder.key, decoder.timeMs, decoder.tombstone ? null : value);
+    else if (this.#keepFaults) {
+      const { reason, message } = decoder;
+      this.#faults.push({ partition, offset, reason, message });
     }
-    try {
-      const value = this.#serde.decode(reader.buffer, reader.valueAt, reader.valueEnd);
-      const time = this.#timeOf === null ? reader.timestamp : this.#timeOf(value);
-      const key = this.#keyOf(value);
-      if (key === null || typeof time !== "number") this.skipped++;
-      else this.#put(key, time, value);
-    } catch (error) {
-      if (!(error instanceof KappaError) || error.recovery !== "dead-letter") throw error;
-      this.skipped++;
-    }
+  }
+
+  /** Records read since the last call that are no versions; of a partition, in offset order. */
+  takeFaults(): readonly TableFault[] {
+    const taken = this.#faults;
+    if (taken.length > 0) this.#faults = [];
+    return taken;
   }
 
   #put(key: string | number, timeMs: number, value: Value | null): void {

@@ -4,6 +4,7 @@ import { beginningOfTimeMs } from "../core/time.ts";
 import type { Cursor } from "../log/log.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { Value } from "../topology/graph.ts";
+import type { Intake } from "./intake.ts";
 import type { RowSource } from "./partition-group.ts";
 import { RepartitionFrame } from "./repartition-frame.ts";
 import { Row } from "./row.ts";
@@ -28,6 +29,7 @@ export class Lane implements RowSource {
   readonly #readers: RowBatchReader[];
   readonly #live: boolean[];
   readonly #generation: number;
+  readonly #intake: Intake;
   readonly #frames: HeldFrame[] = [];
   #nextFrame = 0;
   #current: HeldFrame | null = null;
@@ -42,12 +44,13 @@ export class Lane implements RowSource {
   heldBytes = 0;
 
   /** @param generation of this run: only frames written in it can say that their writer has caught up */
-  constructor(ports: readonly Port[], generation: number, consumed: number) {
+  constructor(ports: readonly Port[], generation: number, consumed: number, intake: Intake) {
     this.#ports = ports;
     this.#readers = ports.map((port) => new RowBatchReader(port.columns));
     this.#live = ports.map(() => false);
     this.#generation = generation;
     this.#consumed = consumed;
+    this.#intake = intake;
   }
 
   /** A frame of this lane, in log order. */
@@ -125,6 +128,7 @@ export class Lane implements RowSource {
     row.late = reader.late;
     this.#consumed = reader.sequence;
     this.#taken = reader.orderTimeMs;
+    this.#intake.take(reader.rowBytes);
     this.#live[port] = reader.next();
     this.#seekHead();
     return row;

@@ -17,6 +17,7 @@ export async function loadModels(topology: Topology, clock: Clock, meter: Meter)
     const id = JSON.stringify(node.model);
     const scorer = loaded.get(id) ?? (await loadModel(node, clock, meter));
     loaded.set(id, scorer);
+    meter.gauge("kappa_model_info", scorer.model.name, scorer.model.version).set(1);
     scorers.set(node.id, scorer);
   }
   return scorers;

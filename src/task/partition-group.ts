@@ -73,9 +73,20 @@ export class PartitionGroup {
   }
 
   /** Continues the order where a commit record left it. */
-  resumeAt(orderTimeMs: number, rank: number): void {
+  resumeAt(orderTimeMs: number, rank: number, lastSource: number, lastSequence: number): void {
     this.#lastTime = orderTimeMs;
     this.#lastRank = rank;
+    this.#lastSource = lastSource;
+    this.#lastSequence = lastSequence;
+  }
+
+  /** Source of the last row taken; -1 before the first one. */
+  get lastSource(): number {
+    return this.#lastSource;
+  }
+  /** Sequence of the last row taken; -1 before the first one. */
+  get lastSequence(): number {
+    return this.#lastSequence;
   }
 
   get rank(): number {

@@ -17,7 +17,6 @@ import {
   type Value,
   type WindowNode,
 } from "../topology/graph.ts";
-import type { DeadLetters } from "./dead-letter.ts";
 import type { GlobalTable } from "./global-table.ts";
 import { LateRecords } from "./late-records.ts";
 import type { Outputs } from "./outputs.ts";
@@ -38,7 +37,7 @@ import {
   PeekProcessor,
 } from "./processors/stateless.ts";
 import { TableProcessor } from "./processors/table.ts";
-import type { TimeDriven } from "./processors/time-driven.ts";
+import type { IdleDriven, TimeDriven } from "./processors/time-driven.ts";
 import { WindowProcessor } from "./processors/window.ts";
 import type { Row } from "./row.ts";
 import type { TaskStores } from "./task-stores.ts";
@@ -48,7 +47,6 @@ export interface ProcessorSurroundings {
   readonly topology: Topology;
   readonly partition: number;
   readonly outputs: Outputs;
-  readonly dead: DeadLetters;
   readonly stores: TaskStores;
   readonly meter: Meter;
   readonly senders: ReadonlyMap<string, RepartitionSender>;
@@ -56,7 +54,7 @@ export interface ProcessorSurroundings {
   readonly scorers: ReadonlyMap<number, Scorer>;
   serde(node: SinkNode): Serde<Value>;
   partitionsOf(topic: string): number;
-  /** What to do with a row whose deferred processing threw. */
+  /** What to do with a row that cannot go on, where throwing would stop others too. */
   bury(row: Row, error: unknown): void;
 }
 
@@ -66,6 +64,7 @@ export interface BuiltProcessors {
   readonly entries: readonly (Processor | undefined)[];
   readonly deferred: readonly Deferred[];
   readonly timeDriven: readonly TimeDriven[];
+  readonly idle: readonly IdleDriven[];
   readonly sinks: readonly SinkProcessor[];
 }
 
@@ -81,6 +80,7 @@ class ProcessorBuilder {
   readonly #entries: (Processor | undefined)[] = [];
   readonly #deferred: Deferred[] = [];
   readonly #timeDriven: TimeDriven[] = [];
+  readonly #idle: IdleDriven[] = [];
   readonly #sinks: SinkProcessor[] = [];
 
   constructor(subTopology: SubTopology, around: ProcessorSurroundings) {
@@ -96,7 +96,7 @@ class ProcessorBuilder {
       if (node.kind === "source" || node.kind === "table") this.#entries[node.id] = processor;
       for (const parent of node.parents) this.#outputOf(parent).addNext(processor);
     }
-    return { entries: this.#entries, deferred: this.#deferred, timeDriven: this.#timeDriven, sinks: this.#sinks };
+    return { entries: this.#entries, deferred: this.#deferred, timeDriven: this.#timeDriven, idle: this.#idle, sinks: this.#sinks };
   }
 
   /** Rows that come over a repartition topic enter as if from the repartition node, which itself belongs upstream. */
@@ -161,7 +161,11 @@ class ProcessorBuilder {
         return new RepartitionProcessor(sender, node.port, this.#shapeInto(node).keyReader(node.key));
       }
       case "dedup":
-        return new DedupProcessor(stores.dedup(node), this.#shapeInto(node).keyReader(node.idColumn));
+        return new DedupProcessor(
+          stores.dedup(node),
+          this.#shapeInto(node).keyReader(node.idColumn),
+          meter.counter("kappa_records_dropped_total", this.#around.topology.applicationId, node.name, "duplicate"),
+        );
       case "features":
         return this.#features(node);
       case "join":
@@ -186,7 +190,7 @@ class ProcessorBuilder {
   }
 
   #features(node: FeaturesNode): Processor {
-    const { stores, dead, partition } = this.#around;
+    const { stores, bury } = this.#around;
     const shape = this.#shapeInto(node);
     const reservoir = stores.reservoir(node);
     for (const mark of node.marks) {
@@ -197,8 +201,7 @@ class ProcessorBuilder {
         keyOf: from.keyReader(mark.key),
         idOf: from.keyReader(mark.idColumn),
         timeOf: from.keyReader(mark.timeColumn),
-        dead,
-        place: { topic: this.#node(mark.parent).name, partition, stage: node.name },
+        bury,
       });
       this.#outputOf(mark.parent).addNext(processor);
     }
@@ -265,9 +268,28 @@ class ProcessorBuilder {
       node,
       project: new RowShape(node.columns),
       late: this.#late(node.name, node.key),
+      bury: this.#around.bury,
     });
-    this.#timeDriven.push(processor);
+    this.#tellTime(node, processor);
+    if (processor.idle !== null) this.#idle.push(processor.idle);
     return processor;
+  }
+
+  /** What depends on time behind a model is told of it by the model's processor, in order with the rows held there. */
+  #tellTime(node: GraphNode, processor: TimeDriven): void {
+    const model = this.#modelBefore(node);
+    if (model === null) this.#timeDriven.push(processor);
+    else model.addTimeDriven(processor);
+  }
+
+  #modelBefore(node: GraphNode): ScoreProcessor | null {
+    for (const parent of node.parents) {
+      const processor = this.#processors.get(parent);
+      if (processor instanceof ScoreProcessor) return processor;
+      const before = processor === undefined ? null : this.#modelBefore(this.#node(parent));
+      if (before !== null) return before;
+    }
+    return null;
   }
 
   #score(node: ScoreNode): Processor {
@@ -284,8 +306,10 @@ class ProcessorBuilder {
       },
       node.reasons,
       (row, error) => this.#around.bury(row, error),
+      this.#around.meter.histogram("kappa_score", scorer.model.name, scorer.model.version),
     );
     this.#deferred.push(processor);
+    this.#tellTime(node, processor);
     return processor;
   }
 

@@ -1,5 +1,5 @@
 import type { DurationMs } from "../core/time.ts";
-import type { TimeBounds } from "./input-source.ts";
+import type { TimeBounds } from "./input-decoder.ts";
 
 /** How tasks run. */
 export interface TaskSettings {

@@ -1,18 +1,27 @@
+import { InvariantError } from "../core/assert.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
-import type { SubTopology } from "../topology/graph.ts";
-import type { DeadLetters } from "./dead-letter.ts";
+import type { Log } from "../log/log.ts";
+import { recordAt } from "../log/record-at.ts";
+import type { GraphNode, SubTopology } from "../topology/graph.ts";
+import { type DeadLetters, deadReasonOf } from "./dead-letter.ts";
 import type { InputSource } from "./input-source.ts";
+import type { Intake } from "./intake.ts";
 import type { LaneInput } from "./lane.ts";
 import type { Choice, PartitionGroup } from "./partition-group.ts";
 import type { Deferred, Processor } from "./processors/processor.ts";
 import type { RepartitionSender } from "./processors/repartition.ts";
 import type { SinkProcessor } from "./processors/sink.ts";
-import type { TimeDriven } from "./processors/time-driven.ts";
+import type { IdleDriven, TimeDriven } from "./processors/time-driven.ts";
 import type { Row } from "./row.ts";
 
 /** The parts of a stage, as `stage-builder.ts` puts them together. */
 export interface StageParts {
   readonly subTopology: SubTopology;
+  /** Of the whole topology, by id. */
+  readonly nodes: readonly GraphNode[];
+  /** Holds the inputs: a record that dies after it was decoded is looked up there. */
+  readonly log: Log;
+  readonly intake: Intake;
   readonly group: PartitionGroup;
   readonly inputs: readonly InputSource[];
   readonly lanes: LaneInput | null;
@@ -22,6 +31,8 @@ export interface StageParts {
   readonly deferred: readonly Deferred[];
   /** What must know that order time moved on, in the order of the graph. */
   readonly timeDriven: readonly TimeDriven[];
+  /** What waits for time to go on although no row comes. */
+  readonly idle: readonly IdleDriven[];
   readonly sinks: readonly SinkProcessor[];
   readonly senders: ReadonlyMap<string, RepartitionSender>;
   readonly dead: DeadLetters;
@@ -32,6 +43,8 @@ export interface StageParts {
 export class Stage {
   readonly #parts: StageParts;
   readonly #frontier = { orderTimeMs: 0, rank: 0 };
+  /** Input records buried in the commit at hand, as node and offset. */
+  readonly #buried = new Set<string>();
   #orderTimeMs: number;
 
   constructor(parts: StageParts) {
@@ -57,21 +70,31 @@ export class Stage {
   get sinks(): readonly SinkProcessor[] {
     return this.#parts.sinks;
   }
+  get idle(): readonly IdleDriven[] {
+    return this.#parts.idle;
+  }
   get orderTimeMs(): number {
     return this.#orderTimeMs;
   }
 
-  /** Looks at the log, without taking rows. */
+  /** Begins a commit: looks at the log, without taking rows. */
   refresh(): void {
+    this.#parts.intake.begin();
+    this.#buried.clear();
     this.#parts.lanes?.poll();
     this.#parts.group.refresh();
   }
 
-  /** Takes up to `rowsMax` rows in order through the processors. @returns rows taken */
+  /** Whether the commit at hand holds all the input that it may. */
+  get full(): boolean {
+    return this.#parts.intake.spent;
+  }
+
+  /** Takes up to `rowsMax` rows in order through the processors, fewer when they are large. @returns rows taken */
   run(rowsMax: number): number {
-    const { group } = this.#parts;
+    const { group, intake } = this.#parts;
     let rows = 0;
-    for (; rows < rowsMax; rows++) {
+    for (; rows < rowsMax && !intake.spent; rows++) {
       const row = group.next();
       if (row === null) break;
       if (row.orderTimeMs > this.#orderTimeMs) this.#advance(row.orderTimeMs);
@@ -103,23 +126,31 @@ export class Stage {
   }
 
   /**
-   * A row whose processing throws would throw again: its value becomes a dead letter. Errors of ours that say
-   * otherwise (a corrupt store, a bug) go up.
+   * A row whose processing throws would throw again: it becomes a dead letter. A row of an input is buried as the record
+   * it was, once, on however many ways it died; a row that another stage sent or a window made has no record, and its
+   * value is buried as it is now. Errors of ours that say otherwise (a corrupt store, a bug) go up.
    */
   bury(row: Row, error: unknown): void {
+    if (error instanceof InvariantError) throw error;
     if (error instanceof KappaError && error.recovery !== "dead-letter") throw error;
-    const { subTopology, partition, dead } = this.#parts;
-    const origin = subTopology.inputs.find((input) => input.id === row.origin);
-    const topic = origin?.topic ?? `${subTopology.keySpace}`;
-    const death = {
-      topic,
-      partition,
-      offset: row.sequence,
-      stage: origin?.name ?? topic,
-      reason: "processing",
-      message: messageOf(error),
-    } as const;
-    dead.buryValue(row.timeMs, String(row.sequence), row.value, death);
+    const { subTopology, nodes, log, partition, dead } = this.#parts;
+    const reason = error instanceof KappaError ? deadReasonOf(error, "processing") : "processing";
+    const death = { partition, offset: row.sequence, reason, message: messageOf(error) } as const;
+    const input = subTopology.inputs.find(({ id }) => id === row.origin);
+    if (input !== undefined) {
+      const id = `${row.origin} ${row.sequence}`;
+      if (this.#buried.has(id)) return;
+      this.#buried.add(id);
+      const { topic, name, key } = input;
+      const record = recordAt(log, topic, partition, row.sequence);
+      if (record !== undefined) dead.bury(record, { ...death, topic, stage: name });
+      else dead.buryValue(row.timeMs, keyText(row, key), row.value, { ...death, topic, stage: name });
+      return;
+    }
+    const sender = nodes[row.origin];
+    const stage = sender?.name ?? "";
+    const key = sender?.kind === "repartition" || sender?.kind === "window" ? keyText(row, sender.key) : "";
+    dead.buryValue(row.timeMs, key, row.value, { ...death, topic: subTopology.keySpace ?? stage, stage });
   }
 
   /** Lets models score what waits for them, and sends their rows on. */
@@ -154,4 +185,8 @@ export class Stage {
     for (const input of this.#parts.inputs) input.close();
     this.#parts.lanes?.close();
   }
+}
+
+function keyText({ value }: Row, column: string): string {
+  return String((value as Readonly<Record<string, unknown>>)[column] ?? "");
 }

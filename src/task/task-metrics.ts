@@ -23,6 +23,7 @@ export class TaskMetrics {
   readonly #records: Histogram;
   readonly #seconds: Histogram;
   readonly #cacheBytes: Gauge;
+  readonly #stageSeconds: ReadonlyMap<Stage, Histogram>;
 
   constructor(options: {
     readonly application: string;
@@ -52,6 +53,9 @@ export class TaskMetrics {
     this.#records = meter.histogram("kappa_commit_records", application);
     this.#seconds = meter.histogram("kappa_commit_duration_seconds", application);
     this.#cacheBytes = meter.gauge("kappa_state_cache_bytes", partition);
+    this.#stageSeconds = new Map(
+      stages.map((stage) => [stage, meter.histogram("kappa_process_duration_seconds", application, String(stage.index))]),
+    );
   }
 
   /** A commit of `rows` rows was handed to the log. */
@@ -67,6 +71,11 @@ export class TaskMetrics {
       const newestMs = sink.measure();
       if (newestMs !== null) latency.observe(Math.max(0, this.#clock.now() - newestMs) / 1000);
     }
+  }
+
+  /** A stage took its rows of a commit through its processors. */
+  processed(stage: Stage, seconds: number): void {
+    this.#stageSeconds.get(stage)?.observe(seconds);
   }
 
   /** A commit that took `seconds` became durable. */

@@ -20,6 +20,7 @@ import { type CommitRecord, decodeCommit, parseCommitRecord } from "./commit-rec
 import { DeadLetters } from "./dead-letter.ts";
 import type { GlobalTable } from "./global-table.ts";
 import { InputSource } from "./input-source.ts";
+import { Intake } from "./intake.ts";
 import { Lane, LaneInput, type Port } from "./lane.ts";
 import { Outputs } from "./outputs.ts";
 import { PartitionGroup } from "./partition-group.ts";
@@ -28,6 +29,7 @@ import { RepartitionSender } from "./processors/repartition.ts";
 import type { TaskSettings } from "./settings.ts";
 import { Stage } from "./stage.ts";
 import { Task, type TaskTap } from "./task.ts";
+import { TableFaults } from "./table-faults.ts";
 import { TaskStores } from "./task-stores.ts";
 
 /** What the tasks of one engine thread share. */
@@ -84,6 +86,8 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
   const stages = topology.subTopologies.map((sub) =>
     openStage(sub, { around, partition, outputs, dead, stores, record }),
   );
+  const globalTables = [...around.globalTables.values()];
+  const answers = partition === 0 && globalTables.length > 0;
   const sequence = (record?.sequence ?? -1) + 1;
   return new Task({
     topology,
@@ -98,6 +102,7 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
     outputs,
     stores,
     stages,
+    tableFaults: answers ? new TableFaults(globalTables, log, dead, record?.tables ?? {}) : null,
     sequence,
     committed: record,
     tap: around.tap,
@@ -157,6 +162,7 @@ function applyCommits(
   const total = end - next;
   const cursor = log.cursor(topic, partition, BigInt(next), "written");
   const reader = new RecordBatchReader();
+  const remaining = around.meter.gauge("kappa_restore_remaining_commits", String(partition));
   while (next < end) {
     const batch = cursor.next();
     if (batch === undefined)
@@ -168,6 +174,7 @@ function applyCommits(
       record = commit.record;
       next++;
     }
+    remaining.set(end - next);
     around.onRestore?.(partition, total - (end - next), total);
   }
   cursor.close();
@@ -200,6 +207,7 @@ interface StageSurroundings {
 function openStage(sub: SubTopology, surroundings: StageSurroundings): Stage {
   const { around, partition, outputs, dead, stores, record } = surroundings;
   const { topology, log, settings, clock } = around;
+  const intake = new Intake();
   const inputs = sub.inputs.map((node) => {
     const from = record?.inputs[node.topic] ?? {
       offset: Number(log.startOffset(node.topic, partition)),
@@ -213,13 +221,14 @@ function openStage(sub: SubTopology, surroundings: StageSurroundings): Stage {
       cursor,
       inputSerde(node, around.registry),
       dead,
+      intake,
       settings.timeBounds,
       end,
       visibleEnd,
       from,
     );
   });
-  const lanes = sub.keySpace === null ? null : openLanes(sub.keySpace, surroundings);
+  const lanes = sub.keySpace === null ? null : openLanes(sub.keySpace, surroundings, intake);
   const group = new PartitionGroup(
     [...inputs, ...(lanes?.lanes ?? [])],
     clock,
@@ -227,14 +236,16 @@ function openStage(sub: SubTopology, surroundings: StageSurroundings): Stage {
     settings.untilEnd,
   );
   const position = record?.stages[sub.index];
-  if (position !== undefined) group.resumeAt(position.orderTimeMs, position.rank);
+  if (position !== undefined) {
+    const { orderTimeMs, rank, lastSource, lastSequence } = position;
+    group.resumeAt(orderTimeMs, rank, lastSource, lastSequence);
+  }
   const senders = openSenders(sub, surroundings);
   let stage: Stage | null = null;
   const built = buildProcessors(sub, {
     topology,
     partition,
     outputs,
-    dead,
     stores,
     meter: around.meter,
     senders,
@@ -244,11 +255,12 @@ function openStage(sub: SubTopology, surroundings: StageSurroundings): Stage {
     partitionsOf: (topic) => log.topic(topic)?.partitions ?? around.partitions,
     bury: (row, error) => stage?.bury(row, error),
   });
-  stage = new Stage({ subTopology: sub, group, inputs, lanes, ...built, senders, dead, partition });
+  const { nodes } = topology;
+  stage = new Stage({ subTopology: sub, nodes, log, intake, group, inputs, lanes, ...built, senders, dead, partition });
   return stage;
 }
 
-function openLanes(keySpace: string, { around, partition, record }: StageSurroundings): LaneInput {
+function openLanes(keySpace: string, { around, partition, record }: StageSurroundings, intake: Intake): LaneInput {
   const { topology, log, partitions } = around;
   const ports: Port[] = [];
   for (const node of topology.nodes) {
@@ -261,7 +273,7 @@ function openLanes(keySpace: string, { around, partition, record }: StageSurroun
   const lanes = [...upstream].flatMap((_, feeder) =>
     Array.from(
       { length: partitions },
-      (_, task) => new Lane(ports, around.generation, from?.consumed[feeder * partitions + task] ?? -1),
+      (_, task) => new Lane(ports, around.generation, from?.consumed[feeder * partitions + task] ?? -1, intake),
     ),
   );
   const cursor = log.cursor(

@@ -12,6 +12,7 @@ import {
   type LanePosition,
   type StagePosition,
 } from "./commit-record.ts";
+import { IdleTicker, type Tick } from "./idle-ticker.ts";
 import type { Outputs } from "./outputs.ts";
 import { RestoreHorizon } from "./restore-horizon.ts";
 import type { TaskSettings } from "./settings.ts";
@@ -19,6 +20,7 @@ import { SkewGauge } from "./skew-gauge.ts";
 import type { Stage } from "./stage.ts";
 import { StateFlusher } from "./state-flusher.ts";
 import { TaskMetrics } from "./task-metrics.ts";
+import type { TableFaults } from "./table-faults.ts";
 import type { TaskStores } from "./task-stores.ts";
 
 /** The steps of a commit cycle, in their order, as a tap sees them. */
@@ -40,6 +42,8 @@ export interface TaskParts {
   readonly outputs: Outputs;
   readonly stores: TaskStores;
   readonly stages: readonly Stage[];
+  /** Of the global tables; null for all tasks but one. */
+  readonly tableFaults: TableFaults | null;
   /** Sequence of the next commit. */
   readonly sequence: number;
   /** The last commit of a run before this one; null when there was none. */
@@ -69,6 +73,8 @@ export class Task {
   readonly partition: number;
   readonly #parts: TaskParts;
   readonly #skew: SkewGauge;
+  /** Empty in a run until the end. */
+  readonly #tickers: ReadonlyMap<Stage, IdleTicker>;
   #sequence: number;
   #inFlight = 0;
   #durableSequence: number;
@@ -91,6 +97,8 @@ export class Task {
     this.#sequence = parts.sequence;
     this.#durableSequence = parts.sequence - 1;
     const { topology, partition, stages, database, clock, meter, settings } = parts;
+    const ticking = settings.untilEnd ? [] : stages.filter(({ idle }) => idle.length > 0);
+    this.#tickers = new Map(ticking.map((stage) => [stage, new IdleTicker(stage, clock.monotonic())]));
     this.#skew = new SkewGauge(stages, settings.bufferedRecordsMax);
     this.#committed = parts.committed;
     this.#restoreFrom = parts.committed?.restoreFrom ?? 0;
@@ -142,14 +150,19 @@ export class Task {
     if (startMs - this.#lastStartMs < settings.commitIntervalMs && !this.#full) return false;
     tap(this, "read", this.#sequence);
     for (const stage of stages) stage.refresh();
+    this.#parts.tableFaults?.bury();
     tap(this, "process", this.#sequence);
     let rows = 0;
     let full = false;
     for (const stage of stages) {
       if (this.#skew.ahead(stage)) continue;
+      const stageMs = clock.monotonic();
       const taken = stage.run(settings.commitRecordsMax);
+      if (taken > 0) this.#metrics.processed(stage, (clock.monotonic() - stageMs) / 1000);
       rows += taken;
-      if (taken >= settings.commitRecordsMax) full = true;
+      const tick = this.#tickers.get(stage)?.tick(taken, startMs) ?? null;
+      if (tick !== null) this.#writeTick(stage, tick);
+      if (taken >= settings.commitRecordsMax || stage.full) full = true;
     }
     this.#full = full;
     tap(this, "score", this.#sequence);
@@ -215,6 +228,14 @@ export class Task {
     idle?.();
   }
 
+  #writeTick(stage: Stage, tick: Tick): void {
+    const { topology, partition, outputs } = this.#parts;
+    const value = Buffer.from(JSON.stringify({ version: 1, stage: stage.index, kind: "tick", ...tick }));
+    outputs
+      .writer(choicesTopic(topology.applicationId), partition)
+      .append(Math.max(0, tick.orderTimeMs), null, value);
+  }
+
   #writeChoices(): void {
     const { stages, topology, partition, outputs } = this.#parts;
     for (const stage of stages) {
@@ -245,8 +266,10 @@ export class Task {
       for (const [keySpace, sender] of stage.senders) {
         senders[keySpace] = { sequence: sender.sequence, orderTimeMs: sender.orderTimeMs, rank: sender.rank };
       }
-      stages.push({ orderTimeMs: stage.group.orderTimeMs, rank: stage.group.rank, senders });
+      const { orderTimeMs, rank, lastSource, lastSequence } = stage.group;
+      stages.push({ orderTimeMs, rank, lastSource, lastSequence, senders });
     }
+    const tables = this.#parts.tableFaults?.positions ?? {};
     return {
       version: 1,
       sequence,
@@ -255,6 +278,7 @@ export class Task {
       stages,
       partitions: this.#parts.partitions,
       restoreFrom: this.#restoreFrom,
+      ...(Object.keys(tables).length === 0 ? {} : { tables }),
     };
   }
 

@@ -101,7 +101,10 @@ export class TopologyTestDriver {
     const settings: TaskSettings = { ...defaultSettings, commitIntervalMs: 0, ...this.#options.settings };
     this.#globalTables = this.topology.nodes
       .filter(isGlobalTable)
-      .map((node) => new GlobalTable(node, this.log, inputSerde(node, this.#registry)));
+      .map((node) => {
+        const serde = inputSerde(node, this.#registry);
+        return new GlobalTable({ node, log: this.log, serde, timeBounds: settings.timeBounds, keepFaults: true });
+      });
     this.#generation++;
     this.#tasks = [];
     for (let partition = 0; partition < this.#partitions; partition++) {

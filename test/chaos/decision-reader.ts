@@ -60,9 +60,11 @@ export function brokenPromise(
     for (const [offset, decision] of decisions.entries()) {
       const now = found[p]?.[offset];
       if (now === decision) continue;
-      const what = now === undefined ? "is gone" : `is now ${now}`;
-      return `decision ${offset} of partition ${p} was shown as ${decision} and ${what}`;
+      const what = now === undefined ? "is gone" : `is another now, of key ${keyOf(now)}`;
+      return `decision ${offset} of partition ${p}, shown with key ${keyOf(decision)}, ${what}`;
     }
   }
   return null;
 }
+
+const keyOf = (decision: string): string => decision.slice(0, decision.indexOf(" "));

@@ -1,5 +1,5 @@
-import { batchesHeld } from "../../src/cli/topic-reader.ts";
 import { type TopicHash, TopicHasher } from "../../src/cli/topic-hash.ts";
+import { batchesHeld } from "../../src/cli/topic-reader.ts";
 import { type Log, RecordBatchReader } from "../../src/index.ts";
 import { readFileLog } from "../../src/log/file-log-socket.ts";
 

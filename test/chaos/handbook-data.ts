@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { parquetWriteFile } from "hyparquet-writer";
-import { seededRandom } from "../log/power-cut.ts";
 import type { Columns } from "../../scripts/handbook-input.ts";
+import { seededRandom } from "../log/power-cut.ts";
 
 const dayMs = 86_400_000;
 const startMs = Date.UTC(2026, 0, 5);

@@ -4,7 +4,14 @@ import { join } from "node:path";
 import process from "node:process";
 import { seededRandom } from "../log/power-cut.ts";
 import { decisionsHashIn, recordsIn } from "./decisions.ts";
-import { type KillOrder, killOrderVariable, type KillPlan, type KillReport, type KillStep, killSteps } from "./kill-plan.ts";
+import {
+  type KillOrder,
+  type KillPlan,
+  type KillReport,
+  type KillStep,
+  killOrderVariable,
+  killSteps,
+} from "./kill-plan.ts";
 
 export interface KillSeriesOptions {
   /** Parquet files, as `scripts/handbook.ts` takes them. */
@@ -27,6 +34,8 @@ export interface KillSeriesOptions {
   /** How often each of the steps read, process, write, fsync and state batch must be hit. */
   readonly stepHitsMin: number;
   readonly seed: number;
+  /** For node, before the script. */
+  readonly nodeArguments: readonly string[];
   /** Is emptied and filled. */
   readonly directory: string;
   readonly say: (line: string) => void;
@@ -105,7 +114,11 @@ class KillSeries {
       kills: this.#kills,
       findings: [
         ...this.#killFindings(),
-        { demand: "decisions after the kills are those of the undisturbed run", found: killed, held: killed === expected },
+        {
+          demand: "decisions after the kills are those of the undisturbed run",
+          found: killed,
+          held: killed === expected,
+        },
         {
           demand: `the state directory was deleted between 40 and 60 % of the ${inputs} records`,
           found: String(deletedAt),
@@ -204,13 +217,16 @@ class KillSeries {
     if (code !== 0) throw new Error(`run "${name}" ended with ${signal ?? `code ${code}`}\n${errors}`);
   }
 
-  #start(name: string, order: KillOrder | null): Promise<{ code: number | null; signal: string | null; errors: string }> {
-    const { transactions, labels, model, partitions, cacheMb, directory } = this.#options;
+  #start(
+    name: string,
+    order: KillOrder | null,
+  ): Promise<{ code: number | null; signal: string | null; errors: string }> {
+    const { transactions, labels, model, partitions, cacheMb, directory, nodeArguments } = this.#options;
     const tap = order === null ? [] : ["--import", new URL("./kill-tap.ts", import.meta.url).href];
     const script = new URL("../../scripts/handbook.ts", import.meta.url).pathname;
     const files = ["--transactions", ...transactions, "--labels", ...labels, "--model", model];
     const sizes = ["--partitions", String(partitions), "--cache-mb", String(cacheMb)];
-    const args = [...process.execArgv, ...tap, script, ...files, ...sizes, "--data-dir", join(directory, name)];
+    const args = [...nodeArguments, ...tap, script, ...files, ...sizes, "--data-dir", join(directory, name)];
     const env = { ...process.env, ...(order === null ? {} : { [killOrderVariable]: JSON.stringify(order) }) };
     return new Promise((resolve, reject) => {
       const child = spawn(process.execPath, args, { env, stdio: ["ignore", "inherit", "pipe"], timeout: runMsMax });

@@ -112,7 +112,8 @@ class KillTap {
   #onJournal({ step, sequence }: JournalEvent): void {
     const name = step === "sync" ? "fsync" : "journal write";
     // Before the engine starts, the journal takes in the input: that is no step of the application.
-    if (this.#shared.flags[engineStart] !== 0) this.#onStep({ step: name, task: "journal", sequence, offsets: {} }, name, -1);
+    if (this.#shared.flags[engineStart] !== 0)
+      this.#onStep({ step: name, task: "journal", sequence, offsets: {} }, name, -1);
     else this.#onAppend({ step: name, task: "journal", sequence, offsets: {} });
   }
 

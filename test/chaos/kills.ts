@@ -4,8 +4,8 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { handbookData, writeHandbookFiles } from "./handbook-data.ts";
-import { type Kill, type KillSeriesOptions, runKillSeries } from "./kill-series.ts";
 import { killSteps } from "./kill-plan.ts";
+import { type Kill, type KillSeriesOptions, runKillSeries } from "./kill-series.ts";
 import { table } from "./text-table.ts";
 
 // Kills the handbook's job over and over and compares what it leaves with what an undisturbed run leaves:
@@ -46,37 +46,66 @@ async function main(): Promise<number> {
     const options: KillSeriesOptions = {
       ...{ transactions, labels, model: resolve(values.model), partitions: Number(values.partitions) },
       ...{ cacheMb: Number(values["cache-mb"]), seed, directory: join(root, "runs"), say },
-      ...{ lateKills: kills - earlyKills, recordsMin: 10_000, earlyKills, earlyMs: 1000, soonKills: Math.floor(kills / 10), appendKills: 2 },
+      ...{
+        lateKills: kills - earlyKills,
+        recordsMin: 10_000,
+        earlyKills,
+        earlyMs: 1000,
+        soonKills: Math.floor(kills / 10),
+        appendKills: 2,
+      },
       stepHitsMin: kills >= 30 ? 2 : 1,
+      nodeArguments: process.execArgv,
     };
     say(`seed ${seed}, ${kills} kills`);
     const { kills: struck, findings } = await runKillSeries(options);
-    print(killTable(struck), stepTable(struck), findings.map(({ demand, found, held }) => `${held ? "ok    " : "FAILED"}  ${demand}: ${found}`));
+    print(
+      killTable(struck),
+      stepTable(struck),
+      findings.map(({ demand, found, held }) => `${held ? "ok    " : "FAILED"}  ${demand}: ${found}`),
+    );
     return findings.every(({ held }) => held) ? 0 : 1;
   } finally {
     if (values.directory === undefined) rmSync(root, { recursive: true, force: true });
   }
 }
 
-async function inputFiles(directory: string, seed: number): Promise<{ readonly transactions: string[]; readonly labels: string[] }> {
+async function inputFiles(
+  directory: string,
+  seed: number,
+): Promise<{ readonly transactions: string[]; readonly labels: string[] }> {
   const { transactions, labels } = values;
   if (transactions !== undefined && labels !== undefined) {
     return { transactions: transactions.map((file) => resolve(file)), labels: labels.map((file) => resolve(file)) };
   }
-  if (transactions !== undefined || labels !== undefined) throw new Error("give both --transactions and --labels, or neither");
+  if (transactions !== undefined || labels !== undefined)
+    throw new Error("give both --transactions and --labels, or neither");
   const files = await writeHandbookFiles(handbookData(Number(values.rows), seed), directory);
   return { transactions: [files.transactions], labels: [files.labels] };
 }
 
 function killTable(kills: readonly Kill[]): string[] {
-  const head = ["kill", "kind", "step", "task", "commit", "offsets", "records taken", "since recovery", "ms since start", "since engine start"];
+  const head = [
+    "kill",
+    "kind",
+    "step",
+    "task",
+    "commit",
+    "offsets",
+    "records taken",
+    "since recovery",
+    "ms since start",
+    "since engine start",
+  ];
   const rows = kills.map((kill, i) => [
     String(i + 1),
     kill.kind,
     kill.step,
     kill.task,
     String(kill.sequence),
-    Object.entries(kill.offsets).map(([topic, offset]) => `${topic} ${offset}`).join(", "),
+    Object.entries(kill.offsets)
+      .map(([topic, offset]) => `${topic} ${offset}`)
+      .join(", "),
     String(kill.taken),
     String(kill.records),
     kill.processMs.toFixed(0),

@@ -1,4 +1,3 @@
-import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { appendInput } from "../../scripts/handbook-append.ts";
@@ -11,8 +10,9 @@ import { brokenPromise, DecisionReader } from "./decision-reader.ts";
 import { decisionsHash } from "./decisions.ts";
 import { type HandbookData, handbookData } from "./handbook-data.ts";
 import { runToEnd } from "./in-process-engine.ts";
-import { type CutPlan, PowerSwitch } from "./power-switch.ts";
+import { type CutPlan, PowerSwitch, type Wreck } from "./power-switch.ts";
 import { VolatileState } from "./volatile-state.ts";
+import { withoutFsync } from "./without-fsync.ts";
 
 export interface PowerCutOptions {
   readonly cuts: number;
@@ -23,36 +23,23 @@ export interface PowerCutOptions {
   readonly partitions: number;
   readonly model: string;
   readonly seed: number;
-  /** The journal's fdatasync does nothing: its promises are empty. */
+  /** The fsync of the journal's commits is left out: its promises are empty. */
   readonly withoutFsync: boolean;
   /** Is emptied and filled. */
   readonly directory: string;
   readonly say: (line: string) => void;
 }
 
-/** What a cut has left on the disk, and what had been promised before it. */
-interface Wreck {
-  readonly directory: string;
+/** A power cut, and what came of it. */
+export interface PowerCut extends Omit<Wreck, "shown" | "directory"> {
   readonly seed: number;
   /** Whether it came in a run that recovered from another cut. */
   readonly again: boolean;
-  /** Where the run was. */
-  readonly step: string;
-  /** File calls of the journal until then. */
-  readonly calls: number;
-  /** Decisions that the reader had been shown, by partition. */
-  readonly shown: readonly (readonly string[])[];
-  /** Decisions in the journal, durable or not. */
-  readonly written: number;
-  /** Bytes of the local state that were lost or damaged. */
-  readonly stateBytesLost: number;
-}
-
-/** A power cut, and what came of it. */
-export interface PowerCut extends Omit<Wreck, "shown" | "directory"> {
   readonly shown: number;
-  /** Decisions that were written and are not there after recovery; they are decided again. */
-  readonly lost: number;
+  /** Decisions that are there after recovery; those that were written and are not are decided again. */
+  readonly recovered: number;
+  /** Databases that recovery threw away and restored from the log. */
+  readonly discarded: number;
   /** Null when every promise held. */
   readonly failure: string | null;
 }
@@ -85,9 +72,18 @@ export async function runPowerCuts(options: PowerCutOptions): Promise<PowerCut[]
 interface Run {
   readonly directory: string;
   readonly disk: FileSystem;
-  readonly power: PowerSwitch | null;
-  /** What must be there from the start. */
+  /** Decisions that a reader was shown before: they must be there from the start to the end. */
   readonly promised: readonly (readonly string[])[];
+  /** Cuts the power meanwhile; the run itself goes on. */
+  readonly power?: PowerSwitch;
+}
+
+interface RunEnd {
+  /** Of the decisions, with their count. */
+  readonly hash: string;
+  /** Decisions that were there when the log was opened. */
+  readonly recovered: number;
+  readonly discarded: number;
 }
 
 class PowerCutSeries {
@@ -107,34 +103,122 @@ class PowerCutSeries {
   /** Runs undisturbed; every other run must end with the same decisions. */
   async establishTruth(): Promise<void> {
     const directory = join(this.#options.directory, "undisturbed");
-    const { hash } = await this.#run({ directory, disk: nodeFileSystem, power: null, promised: [] });
+    const { hash } = await this.#run({ directory, disk: nodeFileSystem, promised: [] });
     this.#truth = hash;
     this.#options.say(`undisturbed: ${hash}`);
   }
 
   /** A recorded run, and `count` cuts of it: each is recovered from, and run to its end. */
   async cutRun(seed: number, count: number): Promise<PowerCut[]> {
-    const { directory, withoutFsync } = this.#options;
     const random = seededRandom(seed);
-    const place = join(directory, `run-${seed}`);
-    const disk = new RecordingFileSystem({ ignoreDatasync: withoutFsync });
-    // The last cut comes in the run that recovers from the one before: power seldom fails once.
-    const first = await this.#cut({ directory: place, disk, promised: [] }, seed, this.#plan(count - 1, random), random);
+    const directory = join(this.#options.directory, `run-${seed}`);
+    const plans = this.#plans(Math.max(1, count - 1), random);
+    const wrecks = await this.#wreck({ directory, promised: [] }, new RecordingFileSystem(), plans, random);
+    // Power seldom fails once: a run that recovers from one of the cuts is cut in its turn.
+    const [first] = wrecks;
+    const again = count > 1 && first !== undefined ? await this.#wreckAgain(first, random) : [];
     const cuts: PowerCut[] = [];
-    for (const wreck of first.slice(0, -1)) cuts.push(await this.#recover(wreck));
-    const last = first.at(-1);
-    if (last !== undefined) cuts.push(...(await this.#recoverTwice(last, random)));
-    rmSync(place, { recursive: true, force: true });
+    for (const wreck of wrecks) cuts.push({ ...(await this.#recover(wreck)), seed, again: false });
+    for (const wreck of again) cuts.push({ ...(await this.#recover(wreck)), seed, again: true });
+    rmSync(directory, { recursive: true });
     return cuts;
   }
 
-  #plan(count: number, random: () => number): CutPlan[] {
+  /** One in ten while the input is appended, the others spread over the run. */
+  #plans(count: number, random: () => number): CutPlan[] {
     const rows = this.#order.length;
     return Array.from({ length: count }, (_, i): CutPlan => {
-      // One in ten while the input is appended, the others anywhere in the run.
-      if (i % 10 === 9) return { taken: 0, steps: 1 + Math.floor(random() * 6), appending: true, duringStateBatch: false };
+      if (i % 10 === 9) return { appending: true, taken: 0, steps: Math.floor(random() * 6), duringStateBatch: false };
       const taken = Math.floor(((i + random()) / count) * rows);
-      return { taken, steps: Math.floor(random() * 20), appending: false, duringStateBatch: random() < 0.5 };
+      return { appending: false, taken, steps: Math.floor(random() * 20), duringStateBatch: random() < 0.5 };
     });
   }
+
+  /** Runs to the end and cuts the power on the way. @throws when the run itself does not end as the undisturbed one */
+  async #wreck(
+    run: Pick<Run, "directory" | "promised">,
+    recording: RecordingFileSystem,
+    plans: readonly CutPlan[],
+    random: () => number,
+  ): Promise<readonly Wreck[]> {
+    const power = new PowerSwitch({ directory: run.directory, disk: recording, plans, random });
+    const disk = this.#options.withoutFsync ? withoutFsync(recording) : recording;
+    const { hash } = await this.#run({ ...run, disk, power });
+    if (hash !== this.#truth) throw new Error(`the recorded run in ${run.directory} ended with ${hash}`);
+    return power.wrecks;
+  }
+
+  /** Recovers from a wreck under a recording of its own, and cuts that run. None when there is no recovering from it. */
+  async #wreckAgain(wreck: Wreck, random: () => number): Promise<readonly Wreck[]> {
+    const directory = `${wreck.directory}-again`;
+    const recording = new RecordingFileSystem();
+    cpSync(wreck.directory, directory, { recursive: true });
+    for (const name of readdirSync(join(wreck.directory, "log"))) {
+      const file = await recording.create(join(directory, "log", name));
+      await file.write([readFileSync(join(wreck.directory, "log", name))], 0);
+      await file.datasync();
+      await file.close();
+    }
+    await recording.syncDirectory(join(directory, "log"));
+    const plan = { appending: false, taken: 0, steps: Math.floor(random() * 200), duringStateBatch: false };
+    const run = { directory, promised: wreck.shown };
+    return await this.#wreck(run, recording, [plan], random).catch((error: unknown) => {
+      // The wreck itself is recovered from once more and counted there.
+      if (this.#options.withoutFsync) return [];
+      throw error;
+    });
+  }
+
+  async #recover(wreck: Wreck): Promise<Omit<PowerCut, "seed" | "again">> {
+    const { directory, step, calls, shown, written, stateBytesLost } = wreck;
+    let failure: string | null = null;
+    let [recovered, discarded] = [0, 0];
+    try {
+      const end = await this.#run({ directory, disk: nodeFileSystem, promised: shown });
+      ({ recovered, discarded } = end);
+      if (end.hash !== this.#truth) failure = `the finished run holds ${end.hash}, not ${this.#truth}`;
+    } catch (error) {
+      failure = messageOf(error);
+    }
+    const count = shown.reduce((sum, decisions) => sum + decisions.length, 0);
+    return { step, calls, shown: count, written, recovered, discarded, stateBytesLost, failure };
+  }
+
+  /** Opens what is there, goes on to the end of the input, closes. */
+  async #run({ directory, disk, promised, power }: Run): Promise<RunEnd> {
+    const { transactions, labels } = this.#data;
+    const { partitions } = this.#options;
+    mkdirSync(directory, { recursive: true });
+    const log = await openFileLog({ directory: join(directory, "log"), fileSystem: disk, segmentBytes });
+    const reader = new DecisionReader(log);
+    try {
+      keepPromise("after recovery", promised, reader);
+      const recovered = reader.count;
+      const state = new VolatileState(join(directory, "state"), cacheBytesPerTask);
+      power?.connect({ log, reader, state });
+      await appendInput({ log, dataDir: directory, partitions, transactions, labels, order: this.#order });
+      await runToEnd({
+        topology: this.#topology,
+        log,
+        registryDir: join(directory, "registry"),
+        settings,
+        openDatabase: (partition, discard) => state.open(partition, discard),
+        tap: (task, step, sequence) => power?.taskStep(task, step, sequence),
+      });
+      power?.end();
+      keepPromise("at the end", promised, reader);
+      const { records, keys, hash } = decisionsHash(log);
+      return { hash: `${records} decisions, ${keys} keys, ${hash}`, recovered, discarded: state.discarded };
+    } finally {
+      power?.disconnect();
+      reader.close();
+      await log.close();
+    }
+  }
+}
+
+function keepPromise(when: string, promised: readonly (readonly string[])[], reader: DecisionReader): void {
+  reader.read();
+  const broken = brokenPromise(promised, reader.seen);
+  if (broken !== null) throw new Error(`${when}, ${broken}`);
 }

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LevelBackend } from "../../src/state/level-backend.ts";
@@ -19,8 +20,8 @@ export class VolatileState {
   readonly #cacheBytes: number;
   /** By partition: length of each file when a batch was last synced. */
   readonly #synced = new Map<number, ReadonlyMap<string, number>>();
-  /** Batches that were synced. */
-  syncedBatches = 0;
+  #batchesUnderWay = 0;
+  #discarded = 0;
 
   /** @param cacheBytes of each database */
   constructor(directory: string, cacheBytes: number) {
@@ -30,30 +31,48 @@ export class VolatileState {
 
   async open(partition: number, discard: boolean): Promise<StateDatabase> {
     const path = join(this.#directory, String(partition));
-    if (discard) rmSync(path, { recursive: true, force: true });
+    if (discard) {
+      this.#discarded++;
+      rmSync(path, { recursive: true, force: true });
+    }
     mkdirSync(path, { recursive: true });
     const level = await LevelBackend.open({ path });
     // LevelDB fsyncs what it makes of the files it finds before it lets go of them.
     this.#synced.set(partition, lengthsOf(path));
-    const synced = () => {
-      this.syncedBatches++;
-      this.#synced.set(partition, lengthsOf(path));
+    const watch: BatchWatch = {
+      begun: () => this.#batchesUnderWay++,
+      synced: () => {
+        this.#batchesUnderWay--;
+        this.#synced.set(partition, lengthsOf(path));
+      },
     };
     try {
-      return await StateDatabase.open({ backend: watched(level, synced), cacheBytes: this.#cacheBytes });
+      return await StateDatabase.open({ backend: watched(level, watch), cacheBytes: this.#cacheBytes });
     } catch (error) {
       await level.close();
       throw error;
     }
   }
 
+  /** Batches that are being written. */
+  get batchesUnderWay(): number {
+    return this.#batchesUnderWay;
+  }
+
+  /** Databases that could not be trusted and were thrown away. */
+  get discarded(): number {
+    return this.#discarded;
+  }
+
   /** Copies all databases into `into` and loses part of what was not synced. @returns bytes lost, or damaged */
   cutPower(random: () => number, into: string): number {
     let lost = 0;
-    for (const [partition, synced] of this.#synced) {
-      const from = join(this.#directory, String(partition));
-      const to = join(into, String(partition));
+    for (const partition of existsSync(this.#directory) ? readdirSync(this.#directory) : []) {
+      const from = join(this.#directory, partition);
+      const to = join(into, partition);
       mkdirSync(to, { recursive: true });
+      // A database that the run has not opened yet is as it was found.
+      const synced = this.#synced.get(Number(partition)) ?? lengthsOf(from);
       for (const name of filesIn(from)) {
         const safe = synced.get(name) ?? 0;
         const bytes = readFileSync(join(from, name));
@@ -90,25 +109,32 @@ function survivor(bytes: Buffer, safe: number, random: () => number): Buffer {
   return pages;
 }
 
-/** Tells `synced` after each batch that was fsynced. */
-function watched(inner: StateBackend, synced: () => void): StateBackend {
+interface BatchWatch {
+  begun(): void;
+  synced(): void;
+}
+
+/** Tells when batches are begun, and when they are fsynced. */
+function watched(inner: StateBackend, watch: BatchWatch): StateBackend {
   return {
     get: (key) => inner.get(key),
-    batch: () => watchedBatch(inner.batch(), synced),
+    batch: () => watchedBatch(inner.batch(), watch),
     entries: (from, to) => inner.entries(from, to),
     compact: (from, to) => inner.compact(from, to),
     close: () => inner.close(),
   };
 }
 
-function watchedBatch(inner: BackendBatch, synced: () => void): BackendBatch {
+function watchedBatch(inner: BackendBatch, watch: BatchWatch): BackendBatch {
   return {
     put: (key, value) => inner.put(key, value),
     delete: (key) => inner.delete(key),
     discard: () => inner.discard(),
     write: async (sync) => {
+      assert.ok(sync, "a state batch that is not fsynced: this model of the disk knows only synced ones");
+      watch.begun();
       await inner.write(sync);
-      if (sync) synced();
+      watch.synced();
     },
   };
 }

@@ -2,7 +2,13 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 
 /** How many times more cases than in a quick run: `PROPERTY_RUNS=100 npx vitest run test/property`. */
-const times = Number(process.env["PROPERTY_RUNS"] ?? 1);
+const times = Number(process.env.PROPERTY_RUNS ?? 1);
+
+/** How long a property may take before it is cut short. */
+const timeLimitMs = 15_000 * Math.max(1, times);
+
+/** For vitest: longer than a property takes. */
+export const timeoutMs = 4 * timeLimitMs;
 
 interface Regression {
   readonly property: string;
@@ -32,5 +38,6 @@ export async function hold<Case>(
   for (const { property: name, seed, path } of regressions()) {
     if (name === property) await fc.assert(predicate, { seed, path });
   }
-  await fc.assert(predicate, { numRuns: Math.ceil(runs * times), verbose: 0 });
+  // Time bounds the search for a smaller counterexample, which otherwise may take many minutes.
+  await fc.assert(predicate, { numRuns: Math.ceil(runs * times), interruptAfterTimeLimit: timeLimitMs });
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type Aggregate, partitionOf } from "../../src/index.ts";
 import { aggregateOf, eventsForLate, eventsIn, firstStageOrder, type HeldEvent, secondStageOrder } from "./oracle.ts";
 import { featureName, featuresOfStages, inputEvent, type Run, sourcesOf, storeName, type Trace } from "./run.ts";
-import type { Scenario, WantedFeature } from "./scenario.ts";
+import { labelTimeOf, type Scenario, type WantedFeature } from "./scenario.ts";
 
 export const markNames = ["fraud"];
 
@@ -49,7 +49,7 @@ export function orderTimesOf(scenario: Pick<Scenario, "events" | "partitions">, 
     const wanted = scenario.events[id];
     assert(wanted !== undefined);
     const task = partitionOf(keyIn(scenario, 0, id), scenario.partitions);
-    const timeMs = wanted.timeMs + (kind === "label" ? (wanted.labelAfterMs ?? 0) : 0);
+    const timeMs = kind === "label" ? (labelTimeOf(wanted) as number) : wanted.timeMs;
     const orderTimeMs = Math.max(highest.get(task) ?? Number.NEGATIVE_INFINITY, timeMs);
     highest.set(task, orderTimeMs);
     return orderTimeMs;
@@ -96,7 +96,6 @@ export function expect(scenario: Scenario, stage: number, traces: readonly Trace
       continue;
     }
     if (late.has(id) && scenario.late !== "include") continue;
-    if (lastStage && marked.has(id) && !late.has(id)) event.marks.add("fraud");
     const read = [...held.filter((each) => keyIn(scenario, stage, each.id) === key), event];
     const graceFromMs = orderTimeMs - scenario.graceMs;
     if (event.timeMs < graceFromMs && !late.has(id)) stale.add(id);
@@ -110,6 +109,8 @@ export function expect(scenario: Scenario, stage: number, traces: readonly Trace
         return events === null ? unknown : aggregateOf(aggregate, events, markNames);
       }),
     );
+    // A mark that waited counts from now on: no event sees its own.
+    if (marked.has(id)) event.marks.add("fraud");
     if (!late.has(id)) held.push(event);
   }
   return { features, stale, held };
@@ -187,7 +188,9 @@ export function checkState(
   afterMs: readonly number[],
 ): void {
   const newest = Math.max(
-    ...scenario.events.map((event) => event.timeMs + Math.max(0, scenario.marked ? (event.labelAfterMs ?? 0) : 0)),
+    ...scenario.events.map((event) =>
+      Math.max(event.timeMs, (scenario.marked ? labelTimeOf(event) : null) ?? event.timeMs),
+    ),
   );
   stages.forEach(({ held }, stage) => {
     const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];

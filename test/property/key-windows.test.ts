@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { test } from "vitest";
 import { partitionOf } from "../../src/index.ts";
-import { hold } from "./hold.ts";
+import { hold, timeoutMs } from "./hold.ts";
 import { checkValue, eventOf, keyIn, orderTimesOf } from "./judge.ts";
 import { aggregateOf, type HeldEvent, keyWindowsOf } from "./oracle.ts";
 import { buildKeyWindow, type Run, runScenario, type Trace, type WantedKeyWindow } from "./run.ts";
@@ -107,11 +107,15 @@ function compare(
   const wanted = [...expected].sort(byWindow);
   assert.deepEqual(found.map(place), wanted.map(place));
   wanted.forEach((each, i) => {
-    aggregates.forEach((aggregate, a) => checkValue(place(each), aggregate, found[i]?.values[a], each.values[a]));
+    aggregates.forEach((aggregate, a) => {
+      checkValue(place(each), aggregate, found[i]?.values[a], each.values[a]);
+    });
   });
 }
 
-test("windows emitted on close equal the oracle over sorted input, for any shuffle within grace", async () => {
+test("windows emitted on close equal the oracle over sorted input, for any shuffle within grace", {
+  timeout: timeoutMs,
+}, async () => {
   await hold("closed-windows", 100, cases("onClose", true), ([each, wanted]) =>
     runScenario(
       each,
@@ -121,7 +125,7 @@ test("windows emitted on close equal the oracle over sorted input, for any shuff
   );
 });
 
-test("windows emitted on update are what was read so far, event after event", async () => {
+test("windows emitted on update are what was read so far, event after event", { timeout: timeoutMs }, async () => {
   await hold("updated-windows", 60, cases("onUpdate", true), ([each, wanted]) =>
     runScenario(
       each,
@@ -131,7 +135,9 @@ test("windows emitted on update are what was read so far, event after event", as
   );
 });
 
-test("two fresh runs close the same windows with the same bytes, each window once", async () => {
+test("two fresh runs close the same windows with the same bytes, each window once", {
+  timeout: timeoutMs,
+}, async () => {
   await hold(
     "closed-twice",
     40,

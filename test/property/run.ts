@@ -10,7 +10,7 @@ import {
 } from "../../src/index.ts";
 import { type ReadRecord, TopologyTestDriver } from "../../src/testing/topology-test-driver.ts";
 import type { SourceRow } from "./oracle.ts";
-import type { Scenario, Step, WantedEvent, WantedFeature } from "./scenario.ts";
+import { labelTimeOf, type Scenario, type Step, type WantedEvent, type WantedFeature } from "./scenario.ts";
 
 /** An event as it is written to the input. */
 export interface InputEvent {
@@ -198,10 +198,10 @@ export function arrivalsOf({ events, marked }: Pick<Scenario, "events" | "marked
   events.forEach((wanted, id) => {
     const value = inputEvent(id, wanted);
     timed.push({ atMs: wanted.timeMs + wanted.delayMs, arrival: { kind: "event", value } });
-    if (!marked || wanted.labelAfterMs === null) return;
-    const ts = wanted.timeMs + wanted.labelAfterMs;
+    const ts = labelTimeOf(wanted);
+    if (!marked || ts === null) return;
     const label = { id, key: value.key, other: value.other, ts, event_ts: value.ts };
-    timed.push({ atMs: ts + wanted.delayMs, arrival: { kind: "label", value: label } });
+    timed.push({ atMs: ts, arrival: { kind: "label", value: label } });
   });
   return timed.sort((a, b) => a.atMs - b.atMs).map(({ arrival }) => arrival);
 }

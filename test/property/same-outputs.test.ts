@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { test } from "vitest";
-import { hold } from "./hold.ts";
+import { hold, timeoutMs } from "./hold.ts";
 import { type Run, runScenario } from "./run.ts";
 import { cut, type Scenario, scenario, step, type WantedEvent } from "./scenario.ts";
 
@@ -19,7 +19,9 @@ async function writtenBytes(scenario: Scenario): Promise<Map<string | null, stri
   return written;
 }
 
-test("two fresh runs over one log write the same bytes, whatever their commits, bounds, restarts and schedules", async () => {
+test("two fresh runs over one log write the same bytes, whatever their commits, bounds, restarts and schedules", {
+  timeout: timeoutMs,
+}, async () => {
   const another = fc.record({ cut, steps: fc.array(step, { maxLength: 12, size: "max" }) });
   const cases = fc.tuple(scenario({ beyond: true, atOnce: true, eventsMax: 200 }), another);
   await hold("two-runs", 60, cases, async ([each, differently]) => {
@@ -37,7 +39,9 @@ function apart(events: readonly WantedEvent[]): WantedEvent[] {
   }));
 }
 
-test("1, 4 and 8 partitions write the same bytes for sorted input of distinct instants", async () => {
+test("1, 4 and 8 partitions write the same bytes for sorted input of distinct instants", {
+  timeout: timeoutMs,
+}, async () => {
   await hold("partitions", 40, scenario({ beyond: false, atOnce: true, eventsMax: 200 }), async (each) => {
     const sorted = { ...each, events: apart(each.events) };
     const one = await writtenBytes({ ...sorted, partitions: 1 });

@@ -148,7 +148,7 @@ const text = fc.constantFrom(
 function event(
   doubles: fc.Arbitrary<number>,
   graceMs: number,
-  beyond: boolean,
+  { beyond, early = false }: ScenarioLimits,
 ): fc.Arbitrary<Omit<WantedEvent, "timeMs"> & { step: number }> {
   const late = fc.integer({ min: 0, max: graceMs });
   const tooLate = fc.integer({ min: 0, max: 3 * graceMs + 30 });
@@ -179,13 +179,14 @@ export interface ScenarioLimits {
 }
 
 /** Events by ascending time, with the delay of each: the order of arrival is that of (time + delay). */
-function wantedEvents(graceMs: number, { beyond, eventsMax }: ScenarioLimits): fc.Arbitrary<WantedEvent[]> {
+function wantedEvents(graceMs: number, limits: ScenarioLimits): fc.Arbitrary<WantedEvent[]> {
+  const { eventsMax } = limits;
   const few = { minLength: 1, maxLength: Math.min(40, eventsMax), size: "max" as const };
   const many = { minLength: Math.min(150, eventsMax), maxLength: eventsMax, size: "max" as const };
   const list = fc.oneof(
-    { weight: 5, arbitrary: fc.array(event(double, graceMs, beyond), few) },
-    { weight: 1, arbitrary: fc.array(event(extremeDouble, graceMs, beyond), few) },
-    { weight: 1, arbitrary: fc.array(event(double, graceMs, beyond), many) },
+    { weight: 5, arbitrary: fc.array(event(double, graceMs, limits), few) },
+    { weight: 1, arbitrary: fc.array(event(extremeDouble, graceMs, limits), few) },
+    { weight: 1, arbitrary: fc.array(event(double, graceMs, limits), many) },
   );
   return list.map((drawn) => {
     let timeMs = epochMs;

@@ -230,7 +230,11 @@ class Oracle {
     this.#options = options;
     const unbounded = options.windows.some(({ kind }) => kind === "unbounded");
     const used = options.features.filter(({ window }) => options.windows[window]?.kind === "unbounded");
-    this.#folds = unbounded && used.every(({ aggregate }) => foldableKinds.some(({ kind }) => kind === aggregate.kind));
+    this.#folds =
+      unbounded &&
+      used.every(
+        ({ aggregate }) => aggregate.column !== "fraud" && foldableKinds.some(({ kind }) => kind === aggregate.kind),
+      );
     const reaches = options.windows.map((window) =>
       window.kind === "sliding" ? window.sizeMs + window.delayMs + (window.closed === "both" ? 1 : 0) : 0,
     );

@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { fraudDecisionSchema, type ListEntry, listEntrySchema } from "../../schemas/records.ts";
 import {
   Bands,
@@ -21,7 +20,7 @@ export interface FraudParameters {
   readonly model?: string;
 }
 
-const shippedModel = fileURLToPath(new URL("../../models/fraud", import.meta.url));
+const shippedModel = join(import.meta.dirname, "../../models/fraud");
 
 /**
  * Decides card payments. Each is put beside its customer's past and profile and its terminal's past; rules decide the

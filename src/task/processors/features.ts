@@ -1,4 +1,5 @@
 import type { Extender } from "../../codec/row-shape.ts";
+import { KappaError } from "../../core/errors.ts";
 import type { Reservoir } from "../../state/reservoir.ts";
 import type { LatePolicy, Value } from "../../topology/graph.ts";
 import type { LateRecords } from "../late-records.ts";
@@ -56,7 +57,8 @@ export class FeaturesProcessor extends Processor {
       if (this.#policy !== "include") return;
     }
     const { keyOf, numbersOf, textsOf } = this.#access;
-    const key = keyOf(row.value) as string | number;
+    const key = keyOf(row.value);
+    if (key === null) throw new KappaError("KAPPA_RECORD_INVALID", "the key is null here", { reason: "null_key" });
     numbersOf(row.value, this.#numbers, 0);
     textsOf(row.value, this.#texts);
     this.#reservoir.observe(key, row.timeMs, row.orderTimeMs, row.late, this.#numbers, this.#texts, this.#out);

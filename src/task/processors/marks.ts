@@ -1,7 +1,8 @@
+import { KappaError } from "../../core/errors.ts";
 import type { Reservoir } from "../../state/reservoir.ts";
 import type { MarkSource, Value } from "../../topology/graph.ts";
-import type { DeadLetters } from "../dead-letter.ts";
 import type { Row } from "../row.ts";
+import type { OrphanMarks } from "./orphans.ts";
 import { Processor } from "./processor.ts";
 
 /** Marks the events that the rows of another stream name: a fraud label on its transaction. */
@@ -11,8 +12,7 @@ export class MarkProcessor extends Processor {
   readonly #keyOf: (value: Value) => string | number | null;
   readonly #idOf: (value: Value) => string | number | null;
   readonly #timeOf: (value: Value) => string | number | null;
-  readonly #dead: DeadLetters;
-  readonly #place: { readonly topic: string; readonly partition: number; readonly stage: string };
+  readonly #orphans: OrphanMarks;
 
   constructor(options: {
     readonly reservoir: Reservoir;
@@ -20,8 +20,8 @@ export class MarkProcessor extends Processor {
     readonly keyOf: (value: Value) => string | number | null;
     readonly idOf: (value: Value) => string | number | null;
     readonly timeOf: (value: Value) => string | number | null;
-    readonly dead: DeadLetters;
-    readonly place: { readonly topic: string; readonly partition: number; readonly stage: string };
+    /** Takes a mark whose event is not held. */
+    readonly orphans: OrphanMarks;
   }) {
     super();
     this.#reservoir = options.reservoir;
@@ -29,23 +29,18 @@ export class MarkProcessor extends Processor {
     this.#keyOf = options.keyOf;
     this.#idOf = options.idOf;
     this.#timeOf = options.timeOf;
-    this.#dead = options.dead;
-    this.#place = options.place;
+    this.#orphans = options.orphans;
   }
 
   override process(row: Row): void {
     const key = this.#keyOf(row.value);
     const id = this.#idOf(row.value);
     const timeMs = this.#timeOf(row.value);
-    if (key !== null && id !== null && typeof timeMs === "number") {
-      if (this.#reservoir.mark(key, timeMs, id, this.#source.mark, row.orderTimeMs)) return;
+    if (key === null || id === null || typeof timeMs !== "number") {
+      const message = `a mark names event ${String(id)} at ${String(timeMs)} of key ${String(key)}: none may be null`;
+      throw new KappaError("KAPPA_RECORD_INVALID", message, { reason: "orphan" });
     }
-    const message = `no event ${String(id)} at ${String(timeMs)} is held for key ${String(key)}`;
-    this.#dead.buryValue(row.timeMs, String(key), row.value, {
-      ...this.#place,
-      offset: row.sequence,
-      reason: "orphan",
-      message,
-    });
+    if (this.#reservoir.mark(key, timeMs, id, this.#source.mark, row.orderTimeMs)) return;
+    this.#orphans.park({ key, timeMs, id }, this.#source, row);
   }
 }

@@ -1,5 +1,6 @@
 import type { Column } from "../../codec/column.ts";
 import { RowBatchWriter } from "../../codec/row-batch.ts";
+import { KappaError } from "../../core/errors.ts";
 import { beginningOfTimeMs } from "../../core/time.ts";
 import { partitionOf } from "../../log/partitioner.ts";
 import type { Value } from "../../topology/graph.ts";
@@ -124,7 +125,7 @@ export class RepartitionProcessor extends Processor {
 
   override process(row: Row): void {
     const key = this.#keyOf(row.value);
-    if (key === null) throw new TypeError("the key to repartition by is null");
+    if (key === null) throw new KappaError("KAPPA_RECORD_INVALID", "the key is null here", { reason: "null_key" });
     this.#sender.send(this.#port, key, row);
   }
 }

@@ -5,7 +5,7 @@ import type { LateRecords } from "../late-records.ts";
 import { Row } from "../row.ts";
 import type { EventAccess } from "./features.ts";
 import { Processor } from "./processor.ts";
-import type { TimeDriven } from "./time-driven.ts";
+import type { IdleDriven, TimeDriven } from "./time-driven.ts";
 
 /** Adds each event to the windows of its key, and forwards the results of windows as they close or change. */
 export class WindowProcessor extends Processor implements TimeDriven {
@@ -18,6 +18,7 @@ export class WindowProcessor extends Processor implements TimeDriven {
   readonly #texts: (string | null)[];
   readonly #closed: (result: WindowResult) => void;
   readonly #updated: (result: WindowResult) => void;
+  readonly #bury: (row: Row, error: unknown) => void;
   #orderTimeMs = 0;
   #current: Row | null = null;
 
@@ -28,8 +29,11 @@ export class WindowProcessor extends Processor implements TimeDriven {
     /** Of the results. */
     readonly project: RowShape;
     readonly late: LateRecords;
+    /** Takes a result whose way on from here threw. */
+    readonly bury: (row: Row, error: unknown) => void;
   }) {
     super();
+    this.#bury = options.bury;
     this.#store = options.store;
     this.#access = options.access;
     this.#node = options.node;
@@ -39,7 +43,12 @@ export class WindowProcessor extends Processor implements TimeDriven {
     this.#texts = Array.from({ length: options.access.textCount }, () => null);
     this.#closed = (result) => {
       if (this.#node.emit !== "onClose") return;
-      this.forward(new Row(this.#value(result), result.endMs - 1, this.#orderTimeMs, 2, this.#node.id, 0));
+      const row = new Row(this.#value(result), result.endMs - 1, this.#orderTimeMs, 2, this.#node.id, 0);
+      try {
+        this.forward(row);
+      } catch (error) {
+        this.#bury(row, error);
+      }
     };
     this.#updated = (result) => {
       const row = (this.#current as Row).copy();
@@ -64,6 +73,24 @@ export class WindowProcessor extends Processor implements TimeDriven {
     if (this.#node.emit !== "onUpdate") return;
     this.#current = row;
     this.#store.updated(this.#updated);
+  }
+
+  /** No window closes before. */
+  get nextMs(): number {
+    return this.#store.nextCloseMs;
+  }
+
+  /** What a tick would close; null where the node asks for none. */
+  get idle(): IdleDriven | null {
+    const { idleMs } = this.#node;
+    if (idleMs === null) return null;
+    const store = this.#store;
+    return {
+      idleMs,
+      get nextMs() {
+        return store.nextCloseMs;
+      },
+    };
   }
 
   advance(orderTimeMs: number): void {

@@ -37,7 +37,7 @@ class ChunkKind implements EntityKind<Chunk> {
 
   constructor(name: string, bucketMs: number) {
     const held = { reachMs: null, heldCount: 0, folded: true };
-    this.layout = { store: name, kind: "closings", version: 1, columns: [], features: [`buckets of ${bucketMs} ms`], ...held };
+    this.layout = { store: name, kind: "due", version: 1, columns: [], features: [`buckets of ${bucketMs} ms`], ...held };
     this.#bucketMs = bucketMs;
   }
 
@@ -80,10 +80,9 @@ function entryBytes(key: StateKey): number {
  * An entry is a hint: the owner knows whether something is really due, and enters a key again when it is not. So an
  * entry is never taken back. Nothing of this is in the changelog: the owner enters its keys again as it restores them.
  */
-export class ClosingIndex {
+export class DueIndex {
   readonly #chunks: EntityStore<Chunk>;
   readonly #bucketMs: number;
-  readonly #reachMs: number;
   /** Buckets that have chunks and are not in the queue, ascending. */
   #ahead: number[] | null = null;
   /** Buckets that were put into the queue and still have chunks, ascending. */
@@ -92,13 +91,8 @@ export class ClosingIndex {
 
   /** @param reachMs no entry is further ahead of order time */
   constructor(database: StateDatabase, name: string, reachMs: DurationMs) {
-    this.#reachMs = reachMs;
     this.#bucketMs = Math.max(1, Math.ceil(reachMs / bucketsInReach));
     this.#chunks = database.store(new ChunkKind(name, this.#bucketMs));
-  }
-
-  get orderTimeMs(): number {
-    return this.#chunks.orderTimeMs;
   }
 
   /** Nothing comes up before; Infinity when nothing is entered. */
@@ -123,11 +117,15 @@ export class ClosingIndex {
     return Math.floor(timeMs / this.#bucketMs);
   }
 
-  /** Enters a key for a time, at most the reach after order time; one that has passed comes up at once. */
-  add(timeMs: number, key: StateKey): void {
-    const ahead = this.#buckets();
-    const bucket = this.#bucketOf(Math.max(timeMs, this.#chunks.orderTimeMs));
+  /**
+   * Enters a key for a time, at most the reach after order time; one that has passed comes up at once. What was due by
+   * `orderTimeMs` was popped before.
+   */
+  add(timeMs: number, key: StateKey, orderTimeMs: number): void {
     const chunks = this.#chunks;
+    const ahead = this.#buckets();
+    if (orderTimeMs > chunks.orderTimeMs) chunks.orderTimeMs = orderTimeMs;
+    const bucket = this.#bucketOf(Math.max(timeMs, chunks.orderTimeMs));
     let chunk = chunks.find(bucket);
     if (chunk === undefined) {
       chunk = new Chunk(bucket);
@@ -175,6 +173,15 @@ export class ClosingIndex {
 
   #enqueue({ times, keys }: Chunk): void {
     for (let i = 0; i < keys.length; i++) this.#queue.push(times[i] as number, keys[i] as StateKey);
+  }
+
+  /** Every key that is entered, some more than once, in no order. */
+  *keys(): Generator<StateKey> {
+    for (const bucket of [...this.#loaded, ...this.#buckets()]) {
+      const fullCount = this.#chunks.find(bucket)?.fullCount ?? 0;
+      for (let n = 0; n < fullCount; n++) yield* this.#chunks.find(`${bucket}/${n}`)?.keys ?? [];
+      yield* this.#chunks.find(bucket)?.keys ?? [];
+    }
   }
 
   /** All up to `orderTimeMs` was popped: what lies behind it is given up. */
