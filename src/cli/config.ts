@@ -72,7 +72,7 @@ export const configSchema = z.strictObject({
       env: "COMMIT_INTERVAL_MS",
       flag: "--commit-interval-ms",
     }),
-  commitRecordsMax: integer(1, 1_000_000).default(8192).register(options, {
+  commitRecordsMax: integer(1, 1_000_000).default(2000).register(options, {
     description: "Records one commit covers at most. At the limit the commit starts at once.",
     env: "COMMIT_RECORDS_MAX",
     flag: "--commit-records-max",
@@ -86,7 +86,7 @@ export const configSchema = z.strictObject({
       env: "MERGE_WAIT_MS",
       flag: "--merge-wait-ms",
     }),
-  bufferedRecordsMax: integer(1, 10_000_000).default(65_536).register(options, {
+  bufferedRecordsMax: integer(1, 10_000_000).default(20_000).register(options, {
     description:
       "Records a task holds for order before it pauses the inputs that are ahead. Bounds memory, not throughput.",
     env: "BUFFERED_RECORDS_MAX",

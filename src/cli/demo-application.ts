@@ -117,7 +117,9 @@ export class DemoApplication {
       .filter(({ window }) => node.windows[window]?.kind === "sliding")
       .map(({ name }) => name);
     return Promise.all(
-      customers.map(async (customer) => JSON.stringify(await engine.read(node.name, customer, asOfMs), sliding)),
+      customers.map(async (customer) =>
+        JSON.stringify((await engine.read(node.name, customer, asOfMs))?.value ?? null, sliding),
+      ),
     );
   }
 }

@@ -52,6 +52,8 @@ export class DemoTraffic {
   sent = 0;
   /** Transactions that were sent a second time. */
   sentTwice = 0;
+  /** Frauds among the transactions. */
+  frauds = 0;
 
   private constructor(options: TrafficOptions, writer: Writer, lanes: ReadonlyMap<string, Lane>) {
     const { seed, startMs } = options;
@@ -99,6 +101,7 @@ export class DemoTraffic {
       if (event.topic !== "transactions") continue;
       count++;
       this.sent++;
+      if (event.fraud !== null) this.frauds++;
       this.#sentAtMs[transactionNumber(event.value.tx_id) % sendTimesHeld] = nowMs;
       if (this.sent % sentTwiceEvery === 0) {
         this.#add(event);

@@ -1,7 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import type { Gauge } from "../core/meter.ts";
-import { beginningOfTimeMs } from "../core/time.ts";
 import type { Engine } from "../engine/engine.ts";
 import { partitionOf } from "../log/partitioner.ts";
 import type {
@@ -119,11 +118,8 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
     const description = this.#stores.find(({ name }) => name === store);
     if (description === undefined) throw new KappaError("KAPPA_USAGE", `no store ${store}`);
     const key = stateKeyOf(description, keyText);
-    const partition = partitionOf(key, engine.partitions);
-    const timeMs = asOfMs ?? engine.tasks.find((task) => task.partition === partition)?.orderTimeMs;
-    if (timeMs === undefined || timeMs === beginningOfTimeMs) return undefined; // the task has read nothing yet
-    const value = await engine.read(store, key, timeMs);
-    return value === null ? undefined : { partition, asOfMs: timeMs, value: value as StoreEntry["value"] };
+    const answer = await engine.read(store, key, asOfMs ?? null);
+    return answer === null ? undefined : { partition: partitionOf(key, engine.partitions), ...answer };
   }
 
   close(): void {

@@ -4,6 +4,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
+import { beginningOfTimeMs } from "../core/time.ts";
 import type { FileLog } from "../log/file-log.ts";
 import { fileLogOfThread } from "../log/file-log-thread.ts";
 import { ThreadMeter } from "../observability/thread-meter.ts";
@@ -69,7 +70,10 @@ export class EngineWorker {
     const task = this.#tasks.find(({ partition }) => partition === request.partition);
     if (task === undefined)
       throw new KappaError("KAPPA_USAGE", `partition ${request.partition} is not run by this thread`);
-    return task.stores.read(request.store, request.key, request.asOfMs ?? task.orderTimeMs);
+    const asOfMs = request.asOfMs ?? Math.min(task.stores.orderTimeMs(request.store), task.orderTimeMs);
+    if (asOfMs === beginningOfTimeMs) return null; // nothing was read yet
+    const value = task.stores.read(request.store, request.key, asOfMs);
+    return value === null ? null : { asOfMs, value };
   }
 
   async run(): Promise<void> {
@@ -81,13 +85,11 @@ export class EngineWorker {
       const meter = this.#meter.open();
       const registry = await EmbeddedSchemaRegistry.open(order.registryDir);
       scorers = await loadModels(topology, clock, meter);
-      this.#globalTables = topology.nodes
-        .filter(isGlobalTable)
-        .map((node) => {
-          const { timeBounds } = order.settings;
-          const keepFaults = order.partitions.includes(0);
-          return new GlobalTable({ node, log, serde: inputSerde(node, registry), timeBounds, keepFaults });
-        });
+      this.#globalTables = topology.nodes.filter(isGlobalTable).map((node) => {
+        const { timeBounds } = order.settings;
+        const keepFaults = order.partitions.includes(0);
+        return new GlobalTable({ node, log, serde: inputSerde(node, registry), timeBounds, keepFaults });
+      });
       const around: TaskSurroundings = {
         topology,
         partitions: order.partitionCount,

@@ -27,6 +27,12 @@ export interface EngineOptions {
   readonly onMetrics?: (thread: number, report: MeterReport) => void;
 }
 
+/** What a store holds for a key, and the event time it is as of. */
+export interface StoreAnswer {
+  readonly asOfMs: number;
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
 export type EngineState = "RESTORING" | "RUNNING" | "PENDING_SHUTDOWN" | "NOT_RUNNING" | "ERROR";
 
 interface EngineThread {
@@ -214,9 +220,14 @@ export class Engine {
     return this.#restoring;
   }
 
-  /** What a store holds for a key, as of an event time; asks the task that owns the key. */
-  read(store: string, key: string | number, asOfMs: number | null = null): Promise<unknown> {
-    return this.#ask(partitionOf(key, this.partitions), (token, partition) => ({
+  /**
+   * What a store holds for a key; asks the task that owns the key.
+   *
+   * @param asOfMs event time; default: what the store has reached
+   * @returns null when it holds nothing
+   */
+  async read(store: string, key: string | number, asOfMs: number | null = null): Promise<StoreAnswer | null> {
+    const answer = await this.#ask(partitionOf(key, this.partitions), (token, partition) => ({
       kind: "read",
       token,
       partition,
@@ -224,6 +235,7 @@ export class Engine {
       key,
       asOfMs,
     }));
+    return answer as StoreAnswer | null;
   }
 
   /** Keys that a store holds, over all tasks. */

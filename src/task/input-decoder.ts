@@ -57,8 +57,7 @@ export class InputDecoder {
   decode(reader: RecordBatchReader): Value | null {
     if (reader.keyAt < 0) return this.#refuse("null_key", "the record has no key");
     const keyBytes = reader.keyEnd - reader.keyAt;
-    if (keyBytes > keyBytesMax)
-      return this.#refuse("limits", `the key has ${keyBytes} bytes, limit ${keyBytesMax}`);
+    if (keyBytes > keyBytesMax) return this.#refuse("limits", `the key has ${keyBytes} bytes, limit ${keyBytesMax}`);
     if (reader.valueAt < 0) return this.#deletion(reader);
     let value: Value;
     try {
@@ -115,7 +114,10 @@ export class InputDecoder {
       return true;
     }
     const what = typeof time === "string" ? "a text" : String(time);
-    this.#refuse("timestamp", `event time is ${what}, allowed are whole milliseconds from ${earliestMs} to ${latestMs}`);
+    this.#refuse(
+      "timestamp",
+      `event time is ${what}, allowed are whole milliseconds from ${earliestMs} to ${latestMs}`,
+    );
     return false;
   }
 

@@ -24,6 +24,7 @@ import { DedupProcessor } from "./processors/dedup.ts";
 import { FeaturesProcessor } from "./processors/features.ts";
 import { GlobalJoinProcessor, JoinProcessor } from "./processors/join.ts";
 import { MarkProcessor } from "./processors/marks.ts";
+import { OrphanMarks } from "./processors/orphans.ts";
 import { type Deferred, PassProcessor, type Processor } from "./processors/processor.ts";
 import { RepartitionProcessor, type RepartitionSender } from "./processors/repartition.ts";
 import { RulesProcessor } from "./processors/rules.ts";
@@ -96,7 +97,13 @@ class ProcessorBuilder {
       if (node.kind === "source" || node.kind === "table") this.#entries[node.id] = processor;
       for (const parent of node.parents) this.#outputOf(parent).addNext(processor);
     }
-    return { entries: this.#entries, deferred: this.#deferred, timeDriven: this.#timeDriven, idle: this.#idle, sinks: this.#sinks };
+    return {
+      entries: this.#entries,
+      deferred: this.#deferred,
+      timeDriven: this.#timeDriven,
+      idle: this.#idle,
+      sinks: this.#sinks,
+    };
   }
 
   /** Rows that come over a repartition topic enter as if from the repartition node, which itself belongs upstream. */
@@ -190,9 +197,10 @@ class ProcessorBuilder {
   }
 
   #features(node: FeaturesNode): Processor {
-    const { stores, bury } = this.#around;
+    const { stores } = this.#around;
     const shape = this.#shapeInto(node);
     const reservoir = stores.reservoir(node);
+    const orphans = node.marks.length === 0 ? null : this.#orphans(node);
     for (const mark of node.marks) {
       const from = new RowShape(this.#node(mark.parent).columns);
       const processor = new MarkProcessor({
@@ -201,7 +209,7 @@ class ProcessorBuilder {
         keyOf: from.keyReader(mark.key),
         idOf: from.keyReader(mark.idColumn),
         timeOf: from.keyReader(mark.timeColumn),
-        bury,
+        orphans: orphans as OrphanMarks,
       });
       this.#outputOf(mark.parent).addNext(processor);
     }
@@ -225,7 +233,25 @@ class ProcessorBuilder {
       graceMs: node.graceMs,
       policy: node.late,
       late: this.#late(node.name, node.key),
+      orphans,
+      idOf: node.idColumn === null ? null : shape.keyReader(node.idColumn),
     });
+  }
+
+  #orphans(node: FeaturesNode): OrphanMarks {
+    const { stores, topology, bury } = this.#around;
+    const reaches = node.windows.map((window) =>
+      window.kind === "sliding" ? window.sizeMs + window.delayMs : Number.POSITIVE_INFINITY,
+    );
+    const orphans = new OrphanMarks({
+      store: stores.orphans(node),
+      reservoir: stores.reservoir(node),
+      nodes: topology.nodes,
+      countsMs: node.graceMs + Math.max(...reaches),
+      bury,
+    });
+    this.#tellTime(node, orphans);
+    return orphans;
   }
 
   #late(node: string, keyColumn: string): LateRecords {

@@ -58,6 +58,8 @@ export class TableFaults {
 
   /** By topic, then partition; as a commit record keeps it. */
   get positions(): Record<string, number[]> {
-    return Object.fromEntries([...this.#answered].map(([topic, offsets]) => [topic, Array.from(offsets, (at) => at ?? 0)]));
+    return Object.fromEntries(
+      [...this.#answered].map(([topic, offsets]) => [topic, Array.from(offsets, (at) => at ?? 0)]),
+    );
   }
 }

@@ -54,7 +54,10 @@ export class TaskMetrics {
     this.#seconds = meter.histogram("kappa_commit_duration_seconds", application);
     this.#cacheBytes = meter.gauge("kappa_state_cache_bytes", partition);
     this.#stageSeconds = new Map(
-      stages.map((stage) => [stage, meter.histogram("kappa_process_duration_seconds", application, String(stage.index))]),
+      stages.map((stage) => [
+        stage,
+        meter.histogram("kappa_process_duration_seconds", application, String(stage.index)),
+      ]),
     );
   }
 

@@ -28,8 +28,8 @@ import { buildProcessors } from "./processor-builder.ts";
 import { RepartitionSender } from "./processors/repartition.ts";
 import type { TaskSettings } from "./settings.ts";
 import { Stage } from "./stage.ts";
-import { Task, type TaskTap } from "./task.ts";
 import { TableFaults } from "./table-faults.ts";
+import { Task, type TaskTap } from "./task.ts";
 import { TaskStores } from "./task-stores.ts";
 
 /** What the tasks of one engine thread share. */

@@ -1,5 +1,6 @@
 import { KappaError } from "../core/errors.ts";
 import { DedupStore } from "../state/dedup-store.ts";
+import { OrphanStore } from "../state/orphan-store.ts";
 import { Reservoir } from "../state/reservoir.ts";
 import type { StateDatabase } from "../state/state-database.ts";
 import { TableStore } from "../state/table-store.ts";
@@ -10,6 +11,7 @@ import type { DedupNode, FeaturesNode, GraphNode, TableSourceNode, Topology, Win
 export class TaskStores {
   readonly #database: StateDatabase;
   readonly #reservoirs = new Map<number, Reservoir>();
+  readonly #orphans = new Map<number, OrphanStore>();
   readonly #tables = new Map<number, TableStore>();
   readonly #dedups = new Map<number, DedupStore>();
   readonly #windows = new Map<number, WindowStore>();
@@ -30,6 +32,10 @@ export class TaskStores {
           node.id,
           new Reservoir(database, { name, columns: held, marks, idColumn, windows, features, graceMs }),
         );
+        if (node.marks.length > 0) {
+          const waitMs = Math.max(...node.marks.map(({ orphanMs }) => orphanMs));
+          this.#orphans.set(node.id, new OrphanStore(database, { name: `${name}.orphans`, waitMs }));
+        }
         break;
       }
       case "table":
@@ -61,6 +67,10 @@ export class TaskStores {
   reservoir(node: FeaturesNode): Reservoir {
     return this.#reservoirs.get(node.id) as Reservoir;
   }
+  /** Marks of a node with marks that came before their event. */
+  orphans(node: FeaturesNode): OrphanStore {
+    return this.#orphans.get(node.id) as OrphanStore;
+  }
   table(node: TableSourceNode): TableStore {
     return this.#tables.get(node.id) as TableStore;
   }
@@ -81,6 +91,12 @@ export class TaskStores {
   /** Keys that a store holds. */
   count(store: string): Promise<number> {
     return this.#database.count(this.#node(store).name);
+  }
+
+  /** The order time that a store's own stage has reached, as the store has seen it. */
+  orderTimeMs(store: string): number {
+    const node = this.#node(store);
+    return node.kind === "features" ? this.reservoir(node).orderTimeMs : Number.MAX_SAFE_INTEGER;
   }
 
   /** What a store holds for a key as of an event time, by name; null when it holds nothing. */

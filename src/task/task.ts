@@ -19,8 +19,8 @@ import type { TaskSettings } from "./settings.ts";
 import { SkewGauge } from "./skew-gauge.ts";
 import type { Stage } from "./stage.ts";
 import { StateFlusher } from "./state-flusher.ts";
-import { TaskMetrics } from "./task-metrics.ts";
 import type { TableFaults } from "./table-faults.ts";
+import { TaskMetrics } from "./task-metrics.ts";
 import type { TaskStores } from "./task-stores.ts";
 
 /** The steps of a commit cycle, in their order, as a tap sees them. */
@@ -231,9 +231,7 @@ export class Task {
   #writeTick(stage: Stage, tick: Tick): void {
     const { topology, partition, outputs } = this.#parts;
     const value = Buffer.from(JSON.stringify({ version: 1, stage: stage.index, kind: "tick", ...tick }));
-    outputs
-      .writer(choicesTopic(topology.applicationId), partition)
-      .append(Math.max(0, tick.orderTimeMs), null, value);
+    outputs.writer(choicesTopic(topology.applicationId), partition).append(Math.max(0, tick.orderTimeMs), null, value);
   }
 
   #writeChoices(): void {

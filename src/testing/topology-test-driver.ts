@@ -99,12 +99,10 @@ export class TopologyTestDriver {
 
   async #start(): Promise<void> {
     const settings: TaskSettings = { ...defaultSettings, commitIntervalMs: 0, ...this.#options.settings };
-    this.#globalTables = this.topology.nodes
-      .filter(isGlobalTable)
-      .map((node) => {
-        const serde = inputSerde(node, this.#registry);
-        return new GlobalTable({ node, log: this.log, serde, timeBounds: settings.timeBounds, keepFaults: true });
-      });
+    this.#globalTables = this.topology.nodes.filter(isGlobalTable).map((node) => {
+      const serde = inputSerde(node, this.#registry);
+      return new GlobalTable({ node, log: this.log, serde, timeBounds: settings.timeBounds, keepFaults: true });
+    });
     this.#generation++;
     this.#tasks = [];
     for (let partition = 0; partition < this.#partitions; partition++) {
@@ -169,7 +167,7 @@ export class TopologyTestDriver {
   /** What a store holds for a key, as of a time or of now. */
   read(store: string, key: string | number, asOfMs?: number): Readonly<Record<string, unknown>> | null {
     const task = this.#tasks[partitionOf(key, this.#partitions)] as Task;
-    return task.stores.read(store, key, asOfMs ?? task.orderTimeMs);
+    return task.stores.read(store, key, asOfMs ?? Math.min(task.stores.orderTimeMs(store), task.orderTimeMs));
   }
 
   /** Runs cycles until nothing is left to do; sources that are waited for are waited for on the driver's own clock. */

@@ -38,9 +38,9 @@ export type KillPlan =
       readonly groups: number;
     }
   | {
-      /** By the clock, whatever the process is doing. */
+      /** By the clock of the process that started it, whatever it is doing: that one kills, the tap keeps the report. */
       readonly at: "time";
-      /** Since the process started. */
+      /** Since the process was started. */
       readonly processMs: number;
     };
 
@@ -50,6 +50,17 @@ export interface KillOrder {
   /** File that receives a `KillReport`, as JSON. */
   readonly report: string;
 }
+
+/** What a process that was killed before its first step would have reported. */
+export const recovering: Omit<KillReport, "processMs"> = {
+  step: "restart",
+  task: "",
+  sequence: 0,
+  offsets: {},
+  takenByTask: {},
+  records: 0,
+  engineMs: -1,
+};
 
 /** What a process leaves behind: where it was when it died. */
 export interface KillReport {

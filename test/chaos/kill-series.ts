@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { seededRandom } from "../log/power-cut.ts";
@@ -11,6 +11,7 @@ import {
   type KillStep,
   killOrderVariable,
   killSteps,
+  recovering,
 } from "./kill-plan.ts";
 
 export interface KillSeriesOptions {
@@ -78,6 +79,16 @@ export async function runKillSeries(options: KillSeriesOptions): Promise<KillSer
   return await new KillSeries(options).run();
 }
 
+/** How a process ended. */
+interface ProcessEnd {
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** What it wrote to standard error. */
+  readonly errors: string;
+  /** From its start to our kill, if we killed it. */
+  readonly killedMs: number;
+}
+
 interface PlannedKill {
   readonly kind: KillKind;
   readonly plan: KillPlan;
@@ -101,6 +112,7 @@ class KillSeries {
     const expected = await this.#content("undisturbed");
     const inputs = await recordsIn(this.#log("undisturbed"), ["transactions", "fraud-labels"]);
     say(`undisturbed: ${inputs} input records, ${expected}`);
+    this.#checkRoom(inputs);
 
     for (const planned of this.#plans(inputs)) await this.#killAsPlanned(planned);
     await this.#runToEnd("killed");
@@ -127,6 +139,13 @@ class KillSeries {
         { demand: "decisions after the deletion are the same too", found: stateless, held: stateless === expected },
       ],
     };
+  }
+
+  /** Between two late kills more is taken than asked for: a step comes when it comes. */
+  #checkRoom(inputs: number): void {
+    const { lateKills, recordsMin } = this.#options;
+    const needed = lateKills * recordsMin * 1.5;
+    if (inputs < needed) throw new Error(`${lateKills} late kills need ${needed} input records, there are ${inputs}`);
   }
 
   #killFindings(): Finding[] {
@@ -176,11 +195,12 @@ class KillSeries {
     return [...appends, ...strewn];
   }
 
-  /** A timer may fire late on a busy machine: a kill by the clock that came too late counts for less, and is tried again. */
+  /** On a machine that is busy with other things the timer fires late: such a kill counts for less, and is tried again. */
   async #killAsPlanned({ kind, plan }: PlannedKill): Promise<void> {
     const { earlyMs, say } = this.#options;
     for (let attempt = 1; attempt <= 3; attempt++) {
-      const kill = await this.#kill("killed", kind, plan);
+      const sooner = plan.at === "time" ? { ...plan, processMs: plan.processMs / attempt } : plan;
+      const kill = await this.#kill("killed", kind, sooner);
       const tooLate = kind === "early" && kill.processMs > earlyMs;
       this.#kills.push(tooLate ? { ...kill, kind: "soon" } : kill);
       say(`kill ${this.#kills.length}: ${kind}, ${kill.step} ${kill.task}, ${kill.records} records since recovery`);
@@ -190,13 +210,15 @@ class KillSeries {
 
   async #kill(name: string, kind: KillKind, plan: KillPlan): Promise<Kill> {
     const path = join(this.#options.directory, `${name}.kill.json`);
-    rmSync(path, { force: true });
-    const { code, signal, errors } = await this.#start(name, { plan, report: path });
-    if (signal !== "SIGKILL" || !existsSync(path)) {
+    writeFileSync(path, "");
+    const { code, signal, errors, killedMs } = await this.#start(name, { plan, report: path });
+    const text = readFileSync(path, "utf8");
+    if (signal !== "SIGKILL" || (text === "" && plan.at !== "time")) {
       const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
       throw new Error(`the run ${how} instead of being killed at ${JSON.stringify(plan)}\n${errors}`);
     }
-    const report = JSON.parse(readFileSync(path, "utf8")) as KillReport;
+    const reported = text === "" ? { ...recovering, processMs: killedMs } : (JSON.parse(text) as KillReport);
+    const report = plan.at === "time" ? { ...reported, processMs: killedMs } : reported;
     for (const [task, taken] of Object.entries(report.takenByTask)) this.#taken.set(task, taken);
     return { ...report, kind, taken: [...this.#taken.values()].reduce((sum, taken) => sum + taken, 0) };
   }
@@ -217,10 +239,7 @@ class KillSeries {
     if (code !== 0) throw new Error(`run "${name}" ended with ${signal ?? `code ${code}`}\n${errors}`);
   }
 
-  #start(
-    name: string,
-    order: KillOrder | null,
-  ): Promise<{ code: number | null; signal: string | null; errors: string }> {
+  #start(name: string, order: KillOrder | null): Promise<ProcessEnd> {
     const { transactions, labels, model, partitions, cacheMb, directory, nodeArguments } = this.#options;
     const tap = order === null ? [] : ["--import", new URL("./kill-tap.ts", import.meta.url).href];
     const script = new URL("../../scripts/handbook.ts", import.meta.url).pathname;
@@ -230,11 +249,21 @@ class KillSeries {
     const env = { ...process.env, ...(order === null ? {} : { [killOrderVariable]: JSON.stringify(order) }) };
     return new Promise((resolve, reject) => {
       const child = spawn(process.execPath, args, { env, stdio: ["ignore", "inherit", "pipe"], timeout: runMsMax });
+      const startMs = performance.now();
+      let killedMs = 0;
+      const kill = () => {
+        killedMs = performance.now() - startMs;
+        child.kill("SIGKILL");
+      };
+      const timer = order?.plan.at === "time" ? setTimeout(kill, order.plan.processMs) : undefined;
       let errors = "";
       child.stderr.setEncoding("utf8").on("data", (text: string) => {
         errors += text;
       });
-      child.on("error", reject).on("close", (code, signal) => resolve({ code, signal, errors }));
+      child.on("error", reject).on("close", (code, signal) => {
+        clearTimeout(timer);
+        resolve({ code, signal, errors, killedMs });
+      });
     });
   }
 

@@ -1,8 +1,8 @@
 import { subscribe } from "node:diagnostics_channel";
-import { writeFileSync } from "node:fs";
+import { openSync, writeFileSync, writeSync } from "node:fs";
 import process from "node:process";
 import { getEnvironmentData, isMainThread, setEnvironmentData } from "node:worker_threads";
-import { type KillOrder, type KillReport, type KillStep, killOrderVariable, killSteps } from "./kill-plan.ts";
+import { type KillOrder, type KillReport, type KillStep, killOrderVariable } from "./kill-plan.ts";
 
 // Preloaded into a process that is to die (`node --import kill-tap.ts`), and with it into its engine threads. It watches
 // the steps that tasks and the journal publish, and sends the process SIGKILL where the plan says: no handler runs, no
@@ -26,8 +26,10 @@ interface JournalEvent {
 type Place = Pick<KillReport, "step" | "task" | "sequence" | "offsets">;
 
 const tasksMax = 256;
+/** Bytes of a report that is overwritten as the process goes on: one write of this size is never seen half done. */
+const reportBytes = 4096;
 /** Numbers in `SharedSteps.flags`. */
-const [killing, engineStart, lastStep, lastTask, lastSequence, flagCount] = [0, 1, 2, 3, 4, 6];
+const [killing, engineStart, flagCount] = [0, 1, 2];
 
 /** What the taps of a process's threads know together. */
 class SharedSteps {
@@ -68,14 +70,6 @@ class SharedSteps {
     const started = this.flags[engineStart] ?? 0;
     return { ...place, taken, takenByTask, records, processMs, engineMs: started === 0 ? -1 : processMs - started };
   }
-
-  /** Where the process is as far as the main thread can tell: the task's offsets are in the other thread. */
-  lastPlace(): Place {
-    const [step = 0, task = 0, sequence = 0] = this.flags.subarray(lastStep, lastSequence + 1);
-    if (step === 0) return { step: "restart", task: "", sequence: 0, offsets: {} };
-    const name = task < 0 ? "journal" : `task ${task}`;
-    return { step: killSteps[step - 1] ?? "restart", task: name, sequence, offsets: {} };
-  }
 }
 
 class KillTap {
@@ -83,6 +77,7 @@ class KillTap {
   readonly #shared = new SharedSteps();
   /** Groups of frames that reached the step of an append plan. */
   #groups = 0;
+  #file: number | null = null;
 
   constructor(order: KillOrder) {
     this.#order = order;
@@ -90,10 +85,7 @@ class KillTap {
     if (!isMainThread) Atomics.compareExchange(this.#shared.flags, engineStart, 0, Math.round(process.uptime() * 1000));
     subscribe("kappa:task", (message) => this.#onTask(message as TaskEvent));
     subscribe("kappa:journal", (message) => this.#onJournal(message as JournalEvent));
-    if (plan.at === "time" && isMainThread) {
-      const strike = () => this.#kill(this.#shared.report(this.#shared.lastPlace()));
-      setTimeout(strike, Math.max(0, plan.processMs - process.uptime() * 1000));
-    }
+    if (plan.at === "time") this.#file = openSync(order.report, "r+");
   }
 
   #onTask({ task, step, sequence, inputs }: TaskEvent): void {
@@ -106,15 +98,14 @@ class KillTap {
     const number = Number(task.slice(task.lastIndexOf("-") + 1));
     this.#shared.took(number, taken);
     const name = step === "state-batch" ? "state batch" : (step as KillStep);
-    this.#onStep({ step: name, task, sequence, offsets }, name, number);
+    this.#onStep({ step: name, task, sequence, offsets });
   }
 
   #onJournal({ step, sequence }: JournalEvent): void {
-    const name = step === "sync" ? "fsync" : "journal write";
+    const place: Place = { step: step === "sync" ? "fsync" : "journal write", task: "journal", sequence, offsets: {} };
     // Before the engine starts, the journal takes in the input: that is no step of the application.
-    if (this.#shared.flags[engineStart] !== 0)
-      this.#onStep({ step: name, task: "journal", sequence, offsets: {} }, name, -1);
-    else this.#onAppend({ step: name, task: "journal", sequence, offsets: {} });
+    if (this.#shared.flags[engineStart] === 0) this.#onAppend(place);
+    else this.#onStep(place);
   }
 
   #onAppend(place: Place): void {
@@ -124,17 +115,20 @@ class KillTap {
     setImmediate(() => this.#kill(report));
   }
 
-  #onStep(place: Place, step: KillStep, task: number): void {
+  #onStep(place: Place): void {
     const { plan } = this.#order;
-    const { flags } = this.#shared;
-    flags[lastStep] = killSteps.indexOf(step) + 1;
-    flags[lastTask] = task;
-    flags[lastSequence] = place.sequence;
-    if (plan.at !== "step" || plan.step !== step) return;
+    if (plan.at === "append" || (plan.at === "step" && plan.step !== place.step)) return;
     const report = this.#shared.report(place);
-    if (report.taken < plan.takenMin || report.records < plan.recordsMin) return;
-    if (plan.during) setImmediate(() => this.#kill(report));
-    else this.#kill(report);
+    if (plan.at === "time") this.#keep(report);
+    else if (report.taken >= plan.takenMin && report.records >= plan.recordsMin) {
+      if (plan.during) setImmediate(() => this.#kill(report));
+      else this.#kill(report);
+    }
+  }
+
+  /** The kill comes from outside: the last step is what will be known. */
+  #keep(report: KillReport): void {
+    if (this.#file !== null) writeSync(this.#file, JSON.stringify(report).padEnd(reportBytes), 0);
   }
 
   #kill(report: KillReport): void {

@@ -22,7 +22,7 @@ test("decisions after ten kills, and after the loss of the state, are those of a
       partitions: 4,
       cacheMb: 2,
       lateKills: 8,
-      recordsMin: 4000,
+      recordsMin: 3000,
       earlyKills: 1,
       earlyMs: 1000,
       soonKills: 1,

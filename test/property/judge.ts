@@ -16,11 +16,7 @@ interface Event extends HeldEvent {
 /** What a stage must have made of its rows: features by event, and what it holds at the end. */
 export interface StageExpectation {
   readonly features: ReadonlyMap<number, readonly unknown[]>;
-  /**
-   * Events that a stage behind the first took when they were older than the grace, though the first had found them in
-   * time: it was passed over a source for them. What is left of their windows is not promised.
-   */
-  readonly stale: ReadonlySet<number>;
+  readonly late: ReadonlySet<number>;
   readonly held: readonly Event[];
 }
 
@@ -58,28 +54,24 @@ export function orderTimesOf(scenario: Pick<Scenario, "events" | "partitions">, 
 
 const nameOf = ({ kind, id }: Trace[number]): string => `${kind} ${id}`;
 
-/** Events that the first stage found late: older than their order time less the grace. */
-export function lateEvents(scenario: Scenario, trace: Trace, orderTimes: readonly number[]): Set<number> {
-  const late = trace.filter(
-    ({ kind, id }, i) =>
-      kind === "event" && (scenario.events[id]?.timeMs as number) < (orderTimes[i] as number) - scenario.graceMs,
-  );
-  return new Set(late.map(({ id }) => id));
-}
-
 /** Feature by feature, each from all that its key had read before. */
-export function expect(scenario: Scenario, stage: number, traces: readonly Trace[]): StageExpectation {
+function expect(
+  scenario: Scenario,
+  stage: number,
+  traces: readonly Trace[],
+  before: StageExpectation | undefined,
+): StageExpectation {
   const first = traces[0] as Trace;
   const trace = traces[stage] as Trace;
   const orderTimes = orderTimesOf(scenario, first);
-  const late = lateEvents(scenario, first, orderTimes);
+  // Late once is late for ever; a stage behind finds more where it did not wait for a source.
+  const late = new Set(before?.late);
   // A repartitioned row travels at its order time; the stage behind takes it no earlier than those before it.
   const travels = new Map(first.map((row, i) => [nameOf(row), orderTimes[i] as number]));
   const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
   const held: Event[] = [];
   const marked = new Set<number>();
   const features = new Map<number, readonly unknown[]>();
-  const stale = new Set<number>();
   const highest = new Map<number, number>();
   const lastStage = stage === scenario.stages - 1;
   for (const row of trace) {
@@ -95,10 +87,10 @@ export function expect(scenario: Scenario, stage: number, traces: readonly Trace
       held.find((each) => each.id === id)?.marks.add("fraud");
       continue;
     }
+    const graceFromMs = orderTimeMs - scenario.graceMs;
+    if (event.timeMs < graceFromMs) late.add(id);
     if (late.has(id) && scenario.late !== "include") continue;
     const read = [...held.filter((each) => keyIn(scenario, stage, each.id) === key), event];
-    const graceFromMs = orderTimeMs - scenario.graceMs;
-    if (event.timeMs < graceFromMs && !late.has(id)) stale.add(id);
     const windows = wanted.map(({ window }) => window);
     features.set(
       id,
@@ -113,7 +105,7 @@ export function expect(scenario: Scenario, stage: number, traces: readonly Trace
     if (marked.has(id)) event.marks.add("fraud");
     if (!late.has(id)) held.push(event);
   }
-  return { features, stale, held };
+  return { features, late, held };
 }
 
 /** Equal as values: -0 and 0 are one number here; that runs agree on the sign is for the hash of outputs to say. */
@@ -158,7 +150,10 @@ function checkFeature(place: string, { window, aggregate }: WantedFeature, actua
 
 /** Every output of a run against the oracle, in the order that the stages really took. @returns what is held, by stage */
 export function checkOutputs(scenario: Scenario, { outputs, traces }: Run): readonly StageExpectation[] {
-  const stages = traces.map((_, stage) => expect(scenario, stage, traces));
+  const stages: StageExpectation[] = [];
+  for (let stage = 0; stage < traces.length; stage++) {
+    stages.push(expect(scenario, stage, traces, stages[stage - 1]));
+  }
   const last = stages.at(-1) as StageExpectation;
   const ids = outputs.map(({ value }) => value?.["id"] as number);
   assert.deepEqual(
@@ -168,9 +163,8 @@ export function checkOutputs(scenario: Scenario, { outputs, traces }: Run): read
   );
   for (const { value } of outputs) {
     const id = value?.["id"] as number;
-    stages.forEach(({ features, stale }, stage) => {
+    stages.forEach(({ features }, stage) => {
       const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
-      if (stale.has(id)) return;
       wanted.forEach((feature, i) => {
         const place = `event ${id} in stage ${stage}`;
         checkFeature(place, feature, value?.[featureName(stage, i)], features.get(id)?.[i]);
@@ -213,11 +207,11 @@ export function checkState(
 export function checkAsSorted(scenario: Scenario, run: Run): void {
   const stages = checkOutputs(scenario, run);
   const outputs = new Map(run.outputs.map(({ value }) => [value?.["id"] as number, value]));
-  stages.forEach(({ held, stale }, stage) => {
+  stages.forEach(({ held }, stage) => {
     const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
     held.forEach((event, at) => {
       const ofKey = (each: Event): boolean => keyIn(scenario, stage, each.id) === keyIn(scenario, stage, event.id);
-      if (stale.has(event.id) || held.slice(at + 1).some((each) => ofKey(each) && each.timeMs <= event.timeMs)) return;
+      if (held.slice(at + 1).some((each) => ofKey(each) && each.timeMs <= event.timeMs)) return;
       const all = held.filter(ofKey).sort((a, b) => a.timeMs - b.timeMs);
       const sorted = all.slice(0, all.indexOf(event) + 1);
       wanted.forEach((feature, i) => {

@@ -203,6 +203,7 @@ test("keys are those on disk and those in memory; what is past retention shows i
   assert.equal(deleted, 3);
   assert.deepEqual(await keys(), ["b", "c"]);
   await flush("two");
+  assert.ok(database.cachedBytes < 1000, "what was deleted is out of memory");
   await database.sweep(10);
   assert.equal(await entriesOf(backend, 1), 2);
   assert.equal(reservoir.orderTimeMs, later);
@@ -233,4 +234,20 @@ test("a key with very many events keeps few of them in memory and rewrites littl
   assert.ok(bytes < 60_000, `${bytes} bytes in memory`);
   assert.equal(await entriesOf(backend, 1), Math.ceil(100_000 / 128));
   assert.deepEqual(add("hot", 100_000), [100_001, 100_001]);
+});
+
+test("events that no window needs leave memory and disk, with their texts", async () => {
+  const backend = new MemoryBackend();
+  const shop = { name: "shop", type: "text", nullable: true } as const;
+  const options = optionsWith({ columns: [shop], features: [count], chunkRows: 16, graceMs: 0 });
+  const { database, reservoir, flush } = await opened(backend, 1 << 20, options);
+  const out: unknown[] = [];
+  for (let i = 0; i < 5000; i++) {
+    const timeMs = hours(i / 2);
+    reservoir.observe("a", timeMs, timeMs, false, new Float64Array(0), [`shop ${i}`], out);
+    if (i % 10 === 0) await flush(`${i}`);
+    assert.ok(database.cachedBytes < 12_000, `${database.cachedBytes} bytes at event ${i}`);
+  }
+  assert.deepEqual(out, [48]);
+  assert.ok((await entriesOf(backend, 1)) <= 6, "48 events lie in at most 4 chunks and the entity");
 });

@@ -4,6 +4,7 @@ import type { Reservoir } from "../../state/reservoir.ts";
 import type { LatePolicy, Value } from "../../topology/graph.ts";
 import type { LateRecords } from "../late-records.ts";
 import type { Row } from "../row.ts";
+import type { OrphanMarks } from "./orphans.ts";
 import { Processor } from "./processor.ts";
 
 /** Reads what a reservoir holds of an event. */
@@ -23,6 +24,8 @@ export class FeaturesProcessor extends Processor {
   readonly #graceMs: number;
   readonly #policy: LatePolicy;
   readonly #late: LateRecords;
+  readonly #orphans: OrphanMarks | null;
+  readonly #idOf: ((value: Value) => string | number | null) | null;
   readonly #numbers: Float64Array;
   readonly #texts: (string | null)[];
   readonly #out: unknown[];
@@ -35,6 +38,10 @@ export class FeaturesProcessor extends Processor {
     readonly graceMs: number;
     readonly policy: LatePolicy;
     readonly late: LateRecords;
+    /** Marks that came before their event; null for a node without marks. */
+    readonly orphans: OrphanMarks | null;
+    /** What marks name an event by; null for a node without marks. */
+    readonly idOf: ((value: Value) => string | number | null) | null;
   }) {
     super();
     this.#reservoir = options.reservoir;
@@ -43,6 +50,8 @@ export class FeaturesProcessor extends Processor {
     this.#graceMs = options.graceMs;
     this.#policy = options.policy;
     this.#late = options.late;
+    this.#orphans = options.orphans;
+    this.#idOf = options.idOf;
     this.#numbers = new Float64Array(options.access.numberCount);
     this.#texts = Array.from({ length: options.access.textCount }, () => null);
     this.#out = Array.from({ length: options.featureCount }, () => null);
@@ -62,7 +71,14 @@ export class FeaturesProcessor extends Processor {
     numbersOf(row.value, this.#numbers, 0);
     textsOf(row.value, this.#texts);
     this.#reservoir.observe(key, row.timeMs, row.orderTimeMs, row.late, this.#numbers, this.#texts, this.#out);
+    if (this.#orphans !== null && this.#orphans.waiting > 0 && !row.late) this.#settle(this.#orphans, key, row);
     row.value = this.#extender.extend(row.value, this.#out) as Value;
     this.forward(row);
+  }
+
+  /** The marks that wait for this event count from the next row on, as if they had come after it. */
+  #settle(orphans: OrphanMarks, key: string | number, { value, timeMs, orderTimeMs }: Row): void {
+    const id = this.#idOf?.(value) ?? null;
+    if (id !== null) orphans.settle({ key, timeMs, id }, orderTimeMs);
   }
 }

@@ -58,7 +58,13 @@ export class OrphanMarks implements TimeDriven {
       return;
     }
     const origin = this.#nodes[row.origin]?.name ?? "";
-    const text = JSON.stringify({ origin, sequence: row.sequence, timeMs: row.timeMs, rank: row.rank, value: row.value });
+    const text = JSON.stringify({
+      origin,
+      sequence: row.sequence,
+      timeMs: row.timeMs,
+      rank: row.rank,
+      value: row.value,
+    });
     const orphan = { mark, id: event.id, timeMs: event.timeMs, expiryMs, row: text };
     this.#store.park(event.key, orphan, row.orderTimeMs);
   }
@@ -67,7 +73,8 @@ export class OrphanMarks implements TimeDriven {
   settle(event: MarkedEvent, orderTimeMs: number): void {
     const { key, timeMs, id } = event;
     for (const orphan of this.#store.take(key, timeMs, id)) {
-      if (!this.#reservoir.mark(key, timeMs, id, orphan.mark, orderTimeMs)) this.#giveUp(this.#rowOf(orphan, orderTimeMs), event);
+      if (!this.#reservoir.mark(key, timeMs, id, orphan.mark, orderTimeMs))
+        this.#giveUp(this.#rowOf(orphan, orderTimeMs), event);
     }
   }
 

@@ -108,7 +108,8 @@ export class ScoreProcessor extends Processor implements Deferred, TimeDriven {
     const extras = this.#extras;
     let reached = 0;
     for (let i = 0; i < this.#rows.length; i++) {
-      while (this.#reached[reached]?.rows === i) this.#advanceBehind((this.#reached[reached++] as { orderTimeMs: number }).orderTimeMs);
+      while (this.#reached[reached]?.rows === i)
+        this.#advanceBehind((this.#reached[reached++] as { orderTimeMs: number }).orderTimeMs);
       const row = this.#rows[i] as Row;
       const index = this.#vectorOf[i] as number;
       extras[0] = index < 0 ? null : this.#scores[index];
@@ -120,7 +121,8 @@ export class ScoreProcessor extends Processor implements Deferred, TimeDriven {
         this.#bury(row, error);
       }
     }
-    while (reached < this.#reached.length) this.#advanceBehind((this.#reached[reached++] as { orderTimeMs: number }).orderTimeMs);
+    while (reached < this.#reached.length)
+      this.#advanceBehind((this.#reached[reached++] as { orderTimeMs: number }).orderTimeMs);
     this.#reached = [];
     this.#rows = [];
     this.#vectorOf = [];

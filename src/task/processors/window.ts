@@ -1,4 +1,5 @@
 import type { RowShape } from "../../codec/row-shape.ts";
+import { KappaError } from "../../core/errors.ts";
 import type { WindowResult, WindowStore } from "../../state/window-store.ts";
 import type { Value, WindowNode } from "../../topology/graph.ts";
 import type { LateRecords } from "../late-records.ts";
@@ -60,10 +61,10 @@ export class WindowProcessor extends Processor implements TimeDriven {
   override process(row: Row): void {
     const { keyOf, numbersOf, textsOf } = this.#access;
     const key = keyOf(row.value);
-    if (key === null) throw new TypeError(`the key of windows "${this.#node.name}" is null`);
+    if (key === null) throw new KappaError("KAPPA_RECORD_INVALID", "the key is null here", { reason: "null_key" });
     if (this.#store.late(key, row.timeMs, row.orderTimeMs)) {
+      if (!row.late) this.#late.count(); // an event that was late before was counted there
       row.late = true;
-      this.#late.count();
       if (this.#node.late === "aside") this.#late.write(row);
       if (this.#node.late !== "include") return;
     }
@@ -73,11 +74,6 @@ export class WindowProcessor extends Processor implements TimeDriven {
     if (this.#node.emit !== "onUpdate") return;
     this.#current = row;
     this.#store.updated(this.#updated);
-  }
-
-  /** No window closes before. */
-  get nextMs(): number {
-    return this.#store.nextCloseMs;
   }
 
   /** What a tick would close; null where the node asks for none. */
