@@ -1,5 +1,6 @@
 import { KappaError } from "../core/errors.ts";
 import type { RecordBatchReader, RecordHeader } from "../log/record-batch.ts";
+import { attemptsHeader, passedHeader } from "../task/dead-letter.ts";
 
 /** A dead letter as its headers tell of it. Its key and value are those of the record that died. */
 export interface DeadLetterRecord {
@@ -17,6 +18,8 @@ export interface DeadLetterRecord {
   readonly task: string;
   /** How often it died. */
   readonly attempts: number;
+  /** Whether a dedup had let it pass before it died. */
+  readonly passed: boolean;
   readonly timeMs: number;
   /** Whether the value is the beginning of a longer one, which is found at the source position. */
   readonly cut: boolean;
@@ -51,19 +54,25 @@ export function deadLetterOf(reader: RecordBatchReader, partition: number, offse
     message: of(`${errorPrefix}message`),
     task: of(`${ownPrefix}task`),
     attempts: Math.max(1, wholeOrNaN(of(`${ownPrefix}attempts`)) || 1),
+    passed: headers.has(passedHeader),
     timeMs: reader.timestamp,
     cut: headers.has(`${ownPrefix}cut`),
     internal: of(`${ownPrefix}format`) === "json",
   };
 }
 
+/** A record counts its headers in 16 bits: of so many, the last give way to ours. */
+const headersMax = 65_535;
+
 /**
- * The headers of a record that is sent again: its own, and how often it died, to which the next death adds one. What
- * the dead letter said of the last death stays behind.
+ * The headers of a record that is sent again: its own, how often it died, to which the next death adds one, and that a
+ * dedup knows it, if one does. What else the dead letter said of the last death stays behind.
  */
-export function retryHeaders(headers: readonly RecordHeader[], attempts: number): RecordHeader[] {
+export function retryHeaders(headers: readonly RecordHeader[], letter: DeadLetterRecord): RecordHeader[] {
   const own = headers.filter(({ name }) => !name.startsWith(errorPrefix) && !name.startsWith(ownPrefix));
-  return [...own, { name: `${ownPrefix}attempts`, value: Buffer.from(String(attempts)) }];
+  const told = [{ name: attemptsHeader, value: Buffer.from(String(letter.attempts)) }];
+  if (letter.passed) told.push({ name: passedHeader, value: Buffer.from("dedup") });
+  return [...own.slice(0, headersMax - told.length), ...told];
 }
 
 function wholeOrNaN(text: string): number {

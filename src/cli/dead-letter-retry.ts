@@ -116,7 +116,7 @@ export class DeadLetterRetry {
       return false;
     }
     this.#sent.set(target.name, (this.#sent.get(target.name) ?? 0) + 1);
-    const headers = retryHeaders(source.headers(), letter.attempts);
+    const headers = retryHeaders(source.headers(), letter);
     this.#writerOf(target.name, letter.sourcePartition).append(source.timestamp, source.key(), source.value(), headers);
     this.#writerOf(retriesTopic, letter.partition).append(nowMs, Buffer.from(positionText(letter)), null);
     this.#pending++;

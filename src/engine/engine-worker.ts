@@ -110,7 +110,7 @@ export class EngineWorker {
       };
       for (const partition of order.partitions) this.#tasks.push(await openTask(partition, around));
       this.#options.report({ kind: "running" });
-      await this.#loop(log);
+      await this.#loop(log, around);
     } finally {
       for (const task of this.#tasks) await task.close();
       for (const table of this.#globalTables) table.close();
@@ -135,17 +135,18 @@ export class EngineWorker {
   }
 
   /** Runs cycles until nothing is left to do; between rounds the event loop turns, so that messages come through. */
-  async #loop(log: FileLog): Promise<void> {
+  async #loop(log: FileLog, around: TaskSurroundings): Promise<void> {
     const { clock, order } = this.#options;
     while (!this.#stopping) {
       for (const table of this.#globalTables) table.refresh();
       let worked = false;
-      for (const task of this.#tasks) if (await task.cycle()) worked = true;
+      for (let i = 0; i < this.#tasks.length; i++) if (await this.#work(i, 0, around)) worked = true;
       const nowMs = clock.monotonic();
       if (nowMs - this.#lastReportMs >= reportIntervalMs) {
         this.#lastReportMs = nowMs;
         this.#reportProgress();
-        for (const task of this.#tasks) await task.sweep(worked ? sweptBusy : sweptIdle);
+        const swept = worked ? sweptBusy : sweptIdle;
+        for (let i = 0; i < this.#tasks.length; i++) if (await this.#work(i, swept, around)) worked = true;
       }
       if (worked) {
         await turn();
@@ -154,6 +155,34 @@ export class EngineWorker {
       if (order.settings.untilEnd && this.#tasks.every((task) => task.finished)) return;
       await log.changed(Math.min(...this.#tasks.map((task) => task.waitMs)));
     }
+  }
+
+  /** One cycle of a task, or a sweep of so many entities. @returns whether there is more to do at once */
+  async #work(index: number, swept: number, around: TaskSurroundings): Promise<boolean> {
+    const task = this.#tasks[index] as Task;
+    try {
+      if (swept === 0) return await task.cycle();
+      await task.sweep(swept);
+      return false;
+    } catch (error) {
+      this.#tasks[index] = await this.#restored(task, error, around);
+      return true;
+    }
+  }
+
+  /**
+   * The task anew, its state restored from the log, when the local state turned out to be damaged: LevelDB does not look
+   * at a block before it is read. What the broken cycle had done was in no commit, and is done again.
+   *
+   * @throws any other error
+   */
+  async #restored(task: Task, error: unknown, around: TaskSurroundings): Promise<Task> {
+    if (!(error instanceof KappaError) || error.recovery !== "restore-task") throw error;
+    const { order } = this.#options;
+    around.meter.counter("kappa_state_discarded_total", around.topology.applicationId).add(1);
+    await task.close().catch(() => {});
+    await rm(join(order.stateDir, String(task.partition)), { recursive: true, force: true });
+    return openTask(task.partition, around);
   }
 
   #reportProgress(): void {

@@ -225,6 +225,21 @@ export class RecordBatchReader {
     return this.valueAt < 0 ? null : this.buffer.subarray(this.valueAt, this.valueEnd);
   }
 
+  /** The value of the first header of a name, given as UTF-8; makes no object of the others. */
+  header(name: Buffer): Buffer | undefined {
+    const buffer = this.buffer;
+    let at = this.#headersAt;
+    for (let i = 0; i < this.headerCount; i++) {
+      const nameLength = buffer.readUInt16LE(at);
+      const valueAt = at + 6 + nameLength;
+      const end = valueAt + buffer.readUInt32LE(at + 2);
+      if (nameLength === name.length && name.compare(buffer, at + 6, valueAt) === 0)
+        return buffer.subarray(valueAt, end);
+      at = end;
+    }
+    return undefined;
+  }
+
   headers(): RecordHeader[] {
     const headers: RecordHeader[] = [];
     let at = this.#headersAt;

@@ -37,7 +37,14 @@ class ChunkKind implements EntityKind<Chunk> {
 
   constructor(name: string, bucketMs: number) {
     const held = { reachMs: null, heldCount: 0, folded: true };
-    this.layout = { store: name, kind: "due", version: 1, columns: [], features: [`buckets of ${bucketMs} ms`], ...held };
+    this.layout = {
+      store: name,
+      kind: "due",
+      version: 1,
+      columns: [],
+      features: [`buckets of ${bucketMs} ms`],
+      ...held,
+    };
     this.#bucketMs = bucketMs;
   }
 
@@ -124,7 +131,7 @@ export class DueIndex {
   add(timeMs: number, key: StateKey, orderTimeMs: number): void {
     const chunks = this.#chunks;
     const ahead = this.#buckets();
-    if (orderTimeMs > chunks.orderTimeMs) chunks.orderTimeMs = orderTimeMs;
+    this.passed(orderTimeMs);
     const bucket = this.#bucketOf(Math.max(timeMs, chunks.orderTimeMs));
     let chunk = chunks.find(bucket);
     if (chunk === undefined) {
@@ -155,9 +162,8 @@ export class DueIndex {
   /** Takes off the first entry that comes up at or before `orderTimeMs`, by time, then key; null when there is none. */
   pop(orderTimeMs: number): { readonly timeMs: number; readonly key: StateKey } | null {
     const ahead = this.#buckets();
-    while (ahead.length > 0) {
-      const startMs = (ahead[0] as number) * this.#bucketMs;
-      if (startMs > orderTimeMs || startMs > this.#queue.nextMs) break;
+    // What is in the queue comes before all that is ahead.
+    while (this.#queue.length === 0 && ahead.length > 0 && (ahead[0] as number) * this.#bucketMs <= orderTimeMs) {
       this.#load(ahead.shift() as number);
     }
     if (this.#queue.nextMs > orderTimeMs) return null;

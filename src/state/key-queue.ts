@@ -44,7 +44,11 @@ export class KeyQueue {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= length) break;
-      if (child + 1 < length && this.#before(this.#times[child + 1] as number, this.#keys[child + 1] as StateKey, child)) child++;
+      if (
+        child + 1 < length &&
+        this.#before(this.#times[child + 1] as number, this.#keys[child + 1] as StateKey, child)
+      )
+        child++;
       if (this.#before(timeMs, key, child)) break;
       this.#move(child, at);
       at = child;

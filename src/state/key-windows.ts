@@ -4,9 +4,9 @@ import { type Accumulator, accumulatorFor, type Scalar } from "./accumulator.ts"
 import type { Aggregate, AggregateKind } from "./aggregate.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import type { Entity, EntityKind } from "./entity-store.ts";
+import { magnitudeLimit } from "./exact-sum.ts";
 import type { StateKey } from "./state-key.ts";
 import type { StoreLayout } from "./store-layout.ts";
-import { magnitudeLimit } from "./exact-sum.ts";
 import type { KeyWindow } from "./window.ts";
 
 export interface NamedAggregate {
@@ -113,7 +113,10 @@ export class KeyWindowsKind implements EntityKind<KeyWindows> {
       kind: "window",
       version: 1,
       columns: columns.map((column) => `${column.name}: ${column.type}${column.nullable ? "?" : ""}`),
-      features: [JSON.stringify(window), ...aggregates.map(({ name, aggregate }) => `${name}: ${JSON.stringify(aggregate)}`)],
+      features: [
+        JSON.stringify(window),
+        ...aggregates.map(({ name, aggregate }) => `${name}: ${JSON.stringify(aggregate)}`),
+      ],
       reachMs: this.reachMs,
       heldCount: 0,
       folded: true,
@@ -121,7 +124,12 @@ export class KeyWindowsKind implements EntityKind<KeyWindows> {
   }
 
   open(startMs: number, endMs: number, closeMs: number): OpenWindow {
-    return new OpenWindow(startMs, endMs, closeMs, this.#readings.map(({ aggregate, column }) => accumulatorFor(aggregate, column)));
+    return new OpenWindow(
+      startMs,
+      endMs,
+      closeMs,
+      this.#readings.map(({ aggregate, column }) => accumulatorFor(aggregate, column)),
+    );
   }
 
   /** Adds an event to a window. */
@@ -150,7 +158,10 @@ export class KeyWindowsKind implements EntityKind<KeyWindows> {
   results({ accumulators }: OpenWindow, into: unknown[]): void {
     for (let i = 0; i < accumulators.length; i++) {
       const result = (accumulators[i] as Accumulator).result();
-      into[i] = (this.#readings[i] as Reading).column?.type === "boolean" ? booleans(this.#readings[i] as Reading, result) : result;
+      into[i] =
+        (this.#readings[i] as Reading).column?.type === "boolean"
+          ? booleans(this.#readings[i] as Reading, result)
+          : result;
     }
   }
 

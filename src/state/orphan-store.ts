@@ -117,7 +117,7 @@ export class OrphanStore {
     const { name, waitMs } = options;
     this.#waitMs = waitMs;
     this.#entities = database.store(new WaitingMarksKind(options));
-    this.#index = new DueIndex(database, `${name}.due`, waitMs);
+    this.#index = new DueIndex(database, `${name}/due`, waitMs);
     database.log(new ValueSection(this.#entities, (entity) => this.#restored(entity)));
   }
 

@@ -129,20 +129,24 @@ export class TableStore {
 
   /**
    * Adds a version, which hides an earlier one of the same time; null deletes the key from that time on. Versions that
-   * no lookup within grace can find any more are dropped.
+   * no lookup within grace can find any more are dropped. A deletion is remembered for the grace as well: a row older
+   * than it that comes still later brings the key back.
    * @param orderTimeMs of the task, which never falls
    * @throws KAPPA_RECORD_INVALID when the row does not fit the columns; nothing was changed then
    */
   put(key: StateKey, timeMs: number, row: object | null, orderTimeMs: number): void {
     const entities = this.#entities;
     const length = row === null ? 0 : this.#kind.rowBytes(row).length;
-    if (orderTimeMs > entities.orderTimeMs) entities.orderTimeMs = orderTimeMs;
     let versions = entities.find(key);
+    // Nothing to delete, unless an older row may still come.
+    if (versions === undefined && row === null && timeMs <= orderTimeMs - this.#graceMs) return;
+    if (orderTimeMs > entities.orderTimeMs) entities.orderTimeMs = orderTimeMs;
     if (versions === undefined) {
-      if (row === null) return; // nothing to delete
       versions = new Versions(key);
       entities.add(versions);
     }
+    // What a sweep may have deleted must not show, whether it has or not.
+    if (entities.expired(this.#kind.newestMs(versions))) this.#clear(versions);
     let at = versions.times.length;
     while (at > 0 && (versions.times[at - 1] as number) > timeMs) at--;
     const replaced = at > 0 && versions.times[at - 1] === timeMs ? 1 : 0;
@@ -167,12 +171,30 @@ export class TableStore {
     versions.lengths.splice(0, hidden);
   }
 
-  /** The row of the newest version at or before `asOfMs`; null where there is none or it was deleted. */
+  #clear(versions: Versions): void {
+    this.#entities.resized(versions, -this.#kind.contentBytes(versions));
+    versions.times.length = 0;
+    versions.rows.length = 0;
+    versions.lengths.length = 0;
+    this.#entities.resized(versions, this.#kind.contentBytes(versions));
+  }
+
+  /** Order time of the latest change. */
+  get orderTimeMs(): number {
+    return this.#entities.orderTimeMs;
+  }
+
+  /**
+   * The row of the newest version at or before `asOfMs`; null where there is none or it was deleted. A time that is
+   * further behind the latest change of the table than the grace is taken as that far: whether older versions are still
+   * there depends on when they were tidied away.
+   */
   get(key: StateKey, asOfMs: number): object | null {
     const versions = this.#entities.find(key);
     if (versions === undefined) return null;
+    const fromMs = Math.max(asOfMs, this.#entities.orderTimeMs - this.#graceMs);
     for (let i = versions.times.length - 1; i >= 0; i--) {
-      if ((versions.times[i] as number) <= asOfMs) return versions.rows[i] as object | null;
+      if ((versions.times[i] as number) <= fromMs) return versions.rows[i] as object | null;
     }
     return null;
   }

@@ -45,7 +45,6 @@ export class WindowSection implements ChangelogSection, ChangeSink<KeyWindows> {
   readonly #events = new Writer();
   readonly #eventKeys: KeyWindows[] = [];
   readonly #eventEnds: number[] = [];
-  #closed = false;
   readonly #numbers: Float64Array;
   readonly #texts: (string | null)[];
 
@@ -62,7 +61,7 @@ export class WindowSection implements ChangelogSection, ChangeSink<KeyWindows> {
   }
 
   get changed(): boolean {
-    return this.#changed.length > 0 || this.#closed;
+    return this.#changed.length > 0;
   }
 
   get orderTimeMs(): number {
@@ -72,16 +71,10 @@ export class WindowSection implements ChangelogSection, ChangeSink<KeyWindows> {
     this.#entities.sink = null;
     this.#replay.reached(orderTimeMs);
     this.#entities.sink = this;
-    this.#closed = false;
   }
 
   note(entity: KeyWindows): void {
     this.#changed.push(entity);
-  }
-
-  /** Windows closed. */
-  closed(): void {
-    this.#closed = true;
   }
 
   /** A window of `entity`, which was noted, took an event. */
@@ -121,7 +114,6 @@ export class WindowSection implements ChangelogSection, ChangeSink<KeyWindows> {
       this.#kind.encode(entity, writer);
     }
     this.#changed.length = 0;
-    this.#closed = false;
   }
 
   /** Leaves out the events of keys that are written whole or have no open window any more. */

@@ -40,7 +40,7 @@ export class WindowStore {
     this.#kind = new KeyWindowsKind(options);
     this.#window = options.window;
     this.#entities = database.store(this.#kind);
-    this.#index = new DueIndex(database, `${options.name}.due`, this.#kind.reachMs);
+    this.#index = new DueIndex(database, `${options.name}/due`, this.#kind.reachMs);
     this.#section = new WindowSection(this.#entities, this.#kind, {
       insert: (key, timeMs, orderTimeMs, late, numbers, texts) => {
         if (orderTimeMs > this.#entities.orderTimeMs) this.#entities.orderTimeMs = orderTimeMs;
@@ -72,7 +72,9 @@ export class WindowStore {
     }
     if (timeMs + window.gapMs + window.graceMs > nowMs) return false;
     const windows = this.#entities.find(key)?.windows;
-    return windows === undefined || !windows.some(({ startMs, endMs }) => timeMs < endMs && timeMs + window.gapMs > startMs);
+    return (
+      windows === undefined || !windows.some(({ startMs, endMs }) => timeMs < endMs && timeMs + window.gapMs > startMs)
+    );
   }
 
   /**
@@ -176,7 +178,6 @@ export class WindowStore {
     const before = windowBytes(session) + windowBytes(next);
     this.#kind.merge(session, next);
     session.endMs = next.endMs;
-    session.closeMs = Math.max(session.closeMs, next.closeMs);
     this.#entities.resized(entity, windowBytes(session) - before);
   }
 
@@ -207,7 +208,8 @@ export class WindowStore {
   }
 
   #closeKey(entity: KeyWindows, closeMs: number, visit: WindowVisitor | null): void {
-    this.#entities.changed(entity); // dirty: whatever the visitor does, it stays in memory
+    // Dirty, it stays in memory whatever the visitor does; and the changelog notes the order time, which tells a restore.
+    this.#entities.changed(entity);
     const { windows } = entity;
     for (let at = 0; at < windows.length; ) {
       const window = windows[at] as OpenWindow;
@@ -217,7 +219,6 @@ export class WindowStore {
       }
       windows.splice(at, 1);
       this.#entities.resized(entity, -windowBytes(window));
-      this.#section.closed();
       if (visit !== null) this.#tell(entity.key, window, visit);
     }
     if (windows.length === 0) this.#entities.delete(entity);

@@ -26,9 +26,20 @@ export type EventWindow =
   | { readonly kind: "unbounded"; readonly excludeCurrent: boolean };
 
 /**
- * A window that belongs to a key and holds many events. [start, end); tumbling and hopping windows are aligned to the
- * epoch, so that every run cuts time alike. A session ends `gapMs` after its last event and merges with a neighbour
- * that a late event bridges.
+ * A window that belongs to a key and holds many events: [start, end).
+ *
+ *     tumbling, size 10:             [0, 10) [10, 20) ...           each event is in one
+ *     hopping, size 10, advance 5:   [0, 10) [5, 15) [10, 20) ...   each event is in size / advance of them
+ *     session, gap 5:                [first event, last event + 5)  an event exactly 5 after the last one begins another
+ *
+ * Tumbling and hopping windows start at multiples of their size or advance from the epoch, before it too, so that every
+ * run cuts time alike. Two sessions become one when an event between them is less than the gap from both.
+ *
+ * A window closes when order time, the highest event time so far, reaches end + `graceMs`. An event is late when all its
+ * windows have closed: for a session, when the one that it would begin by itself would have, and no open session takes
+ * it. An event that is at most `graceMs` behind order time is never late, and then the result does not depend on the
+ * order in which the events came. (A session event further behind may be taken or begin a session of its own, by what
+ * is open; so Kafka Streams has it.)
  */
 export type KeyWindow =
   | { readonly kind: "tumbling"; readonly sizeMs: DurationMs; readonly graceMs: DurationMs }

@@ -28,20 +28,30 @@ export interface Death {
   readonly stage: string;
   readonly reason: DeadReason;
   readonly message: string;
+  /** Whether a dedup had let it pass: sent again, it must pass once more. */
+  readonly passed?: boolean;
 }
+
+/** Headers that a retry sends along: how often the record died, and whether a dedup has noted it. */
+export const attemptsHeader = "kappa.dlq.attempts";
+export const passedHeader = "kappa.dlq.passed";
+const attemptsName = Buffer.from(attemptsHeader);
+const passedName = Buffer.from(passedHeader);
 
 /** The reason that an error gives in its context, or `otherwise`. */
 export function deadReasonOf(error: KappaError, otherwise: DeadReason): DeadReason {
   return deadReasons.find((reason) => reason === error.context.reason) ?? otherwise;
 }
 
-/** What a dead letter carries of a record that is too large to hold: so much of its value, and of its key. */
-export const cutValueBytes = 65_536;
+/** Longest value that a dead letter carries whole: the longest that is ever decoded. Of a longer one it carries the start. */
+const wholeValueBytes = 1 << 20;
+const cutValueBytes = 65_536;
+/** Longest key that a dead letter carries whole, and what it carries of a longer one. */
+const keyBytesMax = 65_536;
 const cutKeyBytes = 1024;
-/** Records up to this size are carried whole: the largest value that is decoded, and room for key and headers. */
-const wholeBytesMax = (1 << 20) + 65_536;
-/** A record may have 65,535 headers, and ours come on top. */
+/** A record may have 65,535 headers, and ours come on top. Of more, or of longer ones, a dead letter carries none. */
 const headersMax = 1024;
+const headerBytesMax = 65_536;
 const messageLengthMax = 1024;
 
 /**
@@ -67,35 +77,33 @@ export class DeadLetters {
     this.#meter = meter;
   }
 
-  /** Buries the record that a reader stands on. One too large to hold is cut: it is found at its source position. */
+  /** Buries the record that a reader stands on. What is too large to hold is cut: it is found at its source position. */
   bury(reader: RecordBatchReader, death: Death): void {
-    const own = reader.headers();
-    const key = reader.key();
-    const value = reader.value();
-    const headers = this.#headers(death, attemptsOf(own));
-    let bytes = (key?.length ?? 0) + (value?.length ?? 0);
-    for (const header of own) bytes += header.name.length + header.value.length;
-    if (bytes > wholeBytesMax || own.length > headersMax) {
-      headers.push(text("kappa.dlq.cut", String(value?.length ?? 0)));
-      this.#write(
-        reader.timestamp,
-        key?.subarray(0, cutKeyBytes) ?? null,
-        value?.subarray(0, cutValueBytes) ?? null,
-        headers,
-        death,
-      );
-      return;
-    }
-    const foreign = own.filter(({ name }) => !name.startsWith("kappa.dlq.") && !name.startsWith("__streams.errors."));
-    this.#write(reader.timestamp, key, value, [...foreign, ...headers], death);
+    const found = reader.headers();
+    const [key, value] = [reader.key(), reader.value()];
+    const own = found.filter(({ name }) => !name.startsWith("kappa.dlq.") && !name.startsWith("__streams.errors."));
+    const cutHeaders = own.length > headersMax || bytesOf(own) > headerBytesMax;
+    const cutKey = key !== null && key.length > keyBytesMax;
+    const cutValue = value !== null && value.length > wholeValueBytes;
+    const headers = [...(cutHeaders ? [] : own), ...this.#headers(death, attemptsOf(reader))];
+    if (death.passed === true || passedBefore(reader)) headers.push(text(passedHeader, "dedup"));
+    if (cutHeaders || cutKey || cutValue) headers.push(text("kappa.dlq.cut", String(value?.length ?? 0)));
+    this.#write(
+      reader.timestamp,
+      cutKey ? key.subarray(0, cutKeyBytes) : key,
+      cutValue ? value.subarray(0, cutValueBytes) : value,
+      headers,
+      death,
+    );
   }
 
   /** Buries a row that has no record bytes of its own any more; its value travels as JSON. */
   buryValue(timeMs: number, key: string, value: unknown, death: Death): void {
     const headers = [...this.#headers(death, 0), text("kappa.dlq.format", "json")];
     const json = Buffer.from(jsonOf(value));
-    if (json.length > wholeBytesMax) headers.push(text("kappa.dlq.cut", String(json.length)));
-    const carried = json.length > wholeBytesMax ? json.subarray(0, cutValueBytes) : json;
+    const cut = json.length > wholeValueBytes;
+    if (cut) headers.push(text("kappa.dlq.cut", String(json.length)));
+    const carried = cut ? json.subarray(0, cutValueBytes) : json;
     this.#write(timeMs, Buffer.from(key.slice(0, cutKeyBytes)), carried, headers, death);
   }
 
@@ -108,7 +116,7 @@ export class DeadLetters {
       text("__streams.errors.offset", String(death.offset)),
       text("kappa.dlq.reason", death.reason),
       text("kappa.dlq.stage", death.stage),
-      text("kappa.dlq.attempts", String(attempts + 1)),
+      text(attemptsHeader, String(attempts + 1)),
       text("kappa.dlq.task", `${this.#application}-${this.#partition}`),
     ];
   }
@@ -141,10 +149,21 @@ function text(name: string, value: string): RecordHeader {
   return { name, value: Buffer.from(value) };
 }
 
-function attemptsOf(headers: readonly RecordHeader[]): number {
-  const header = headers.find(({ name }) => name === "kappa.dlq.attempts");
-  const attempts = header === undefined ? 0 : Number(Buffer.from(header.value).toString());
+function bytesOf(headers: readonly RecordHeader[]): number {
+  return headers.reduce((bytes, { name, value }) => bytes + name.length + value.length, 0);
+}
+
+/** How often a record died before, as its header says; 0 for one that never did, or says nonsense. */
+export function attemptsOf(reader: RecordBatchReader): number {
+  const header = reader.headerCount === 0 ? undefined : reader.header(attemptsName);
+  if (header === undefined) return 0;
+  const attempts = Number(header.toString());
   return Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 0;
+}
+
+/** Whether a record says that a dedup let it pass before it died. */
+export function passedBefore(reader: RecordBatchReader): boolean {
+  return reader.headerCount > 0 && reader.header(passedName) !== undefined;
 }
 
 /** What a function of the user made may be no JSON: a circle, a BigInt. Then it says so itself. */

@@ -40,7 +40,7 @@ export class GlobalTable {
   readonly #cursors: readonly Cursor[];
   readonly #versions = new Map<string | number, Version[]>();
   readonly #reader = new RecordBatchReader();
-  #faults: TableFault[] = [];
+  readonly #faults: TableFault[] = [];
 
   constructor({ node, log, serde, timeBounds, keepFaults }: GlobalTableOptions) {
     this.node = node;
@@ -78,11 +78,9 @@ export class GlobalTable {
     }
   }
 
-  /** Records read since the last call that are no versions; of a partition, in offset order. */
-  takeFaults(): readonly TableFault[] {
-    const taken = this.#faults;
-    if (taken.length > 0) this.#faults = [];
-    return taken;
+  /** Records that are no versions; of a partition, in offset order. It only grows. */
+  get faults(): readonly TableFault[] {
+    return this.#faults;
   }
 
   #put(key: string | number, timeMs: number, value: Value | null): void {

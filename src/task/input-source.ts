@@ -3,7 +3,7 @@ import { beginningOfTimeMs } from "../core/time.ts";
 import type { Cursor } from "../log/log.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { StreamSourceNode, TableSourceNode, Value } from "../topology/graph.ts";
-import type { DeadLetters } from "./dead-letter.ts";
+import { attemptsOf, type DeadLetters, passedBefore } from "./dead-letter.ts";
 import { InputDecoder, type TimeBounds } from "./input-decoder.ts";
 import type { Intake } from "./intake.ts";
 import type { RowSource } from "./partition-group.ts";
@@ -148,6 +148,10 @@ export class InputSource implements RowSource {
     const { timeMs } = decoder;
     const row = new Row(value, timeMs, Math.max(timeMs, this.#taken), this.rank, this.node.id, offset);
     row.tombstone = decoder.tombstone;
+    if (attemptsOf(reader) > 0) {
+      row.late = true;
+      if (passedBefore(reader)) row.passed = "before";
+    }
     return row;
   }
 

@@ -15,8 +15,13 @@ export class Row {
   orderTimeMs: number;
   /** Order among rows of one instant: control 0, tables and labels 1, events 2. */
   rank: number;
-  /** Whether the event was older than the grace when the first stage that judges it read it. */
+  /**
+   * Whether the event was older than the grace when the first stage that judges it read it, or died before and was sent
+   * again: it gets features as of its time, and is not counted in those of others, perhaps for a second time.
+   */
   late: boolean;
+  /** Whether a dedup let it pass; `before` when that was before it died and was sent again: it is no duplicate of itself. */
+  passed: "not" | "now" | "before";
   /** Node whose children get the row. */
   origin: number;
   /** Offset (inputs) or row counter of the sender (repartitioned rows). */
@@ -29,6 +34,7 @@ export class Row {
     this.orderTimeMs = orderTimeMs;
     this.rank = rank;
     this.late = false;
+    this.passed = "not";
     this.origin = origin;
     this.sequence = sequence;
   }
@@ -38,6 +44,7 @@ export class Row {
     const copy = new Row(this.value, this.timeMs, this.orderTimeMs, this.rank, this.origin, this.sequence);
     copy.tombstone = this.tombstone;
     copy.late = this.late;
+    copy.passed = this.passed;
     return copy;
   }
 }

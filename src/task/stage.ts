@@ -135,7 +135,8 @@ export class Stage {
     if (error instanceof KappaError && error.recovery !== "dead-letter") throw error;
     const { subTopology, nodes, log, partition, dead } = this.#parts;
     const reason = error instanceof KappaError ? deadReasonOf(error, "processing") : "processing";
-    const death = { partition, offset: row.sequence, reason, message: messageOf(error) } as const;
+    const passed = row.passed !== "not";
+    const death = { partition, offset: row.sequence, reason, message: messageOf(error), passed } as const;
     const input = subTopology.inputs.find(({ id }) => id === row.origin);
     if (input !== undefined) {
       const id = `${row.origin} ${row.sequence}`;

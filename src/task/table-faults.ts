@@ -12,12 +12,11 @@ const lettersMax = 1000;
  * up to where it has.
  */
 export class TableFaults {
-  readonly #tables: readonly GlobalTable[];
+  readonly #tables: readonly { readonly table: GlobalTable; seen: number }[];
   readonly #log: Log;
   readonly #dead: DeadLetters;
   /** By topic, then partition: offset before which every fault is a dead letter. */
   readonly #answered: Map<string, number[]>;
-  readonly #waiting: { readonly table: GlobalTable; readonly fault: TableFault }[] = [];
 
   /** @param committed as `positions` of the last commit */
   constructor(
@@ -26,7 +25,7 @@ export class TableFaults {
     dead: DeadLetters,
     committed: Readonly<Record<string, readonly number[]>>,
   ) {
-    this.#tables = tables;
+    this.#tables = tables.map((table) => ({ table, seen: 0 }));
     this.#log = log;
     this.#dead = dead;
     this.#answered = new Map(Object.entries(committed).map(([topic, offsets]) => [topic, [...offsets]]));
@@ -34,20 +33,23 @@ export class TableFaults {
 
   /** Buries what the tables have found, as much as fits one commit. */
   bury(): void {
-    for (const table of this.#tables) {
-      const answered = this.#answeredOf(table);
-      for (const fault of table.takeFaults())
-        if (fault.offset >= (answered[fault.partition] ?? 0)) this.#waiting.push({ table, fault });
-    }
-    for (const { table, fault } of this.#waiting.splice(0, lettersMax)) {
-      const { topic, name } = table.node;
-      const record = recordAt(this.#log, topic, fault.partition, fault.offset);
-      if (record !== undefined) this.#dead.bury(record, { ...fault, topic, stage: name });
-      this.#answeredOf(table)[fault.partition] = fault.offset + 1;
+    let left = lettersMax;
+    for (const each of this.#tables) {
+      const { faults, node } = each.table;
+      const answered = this.#answeredOf(node.topic);
+      for (; left > 0 && each.seen < faults.length; each.seen++) {
+        const fault = faults[each.seen] as TableFault;
+        const { partition, offset } = fault;
+        if (offset < (answered[partition] ?? 0)) continue;
+        const record = recordAt(this.#log, node.topic, partition, offset);
+        if (record !== undefined) this.#dead.bury(record, { ...fault, topic: node.topic, stage: node.name });
+        answered[partition] = offset + 1;
+        left--;
+      }
     }
   }
 
-  #answeredOf({ node: { topic } }: GlobalTable): number[] {
+  #answeredOf(topic: string): number[] {
     let answered = this.#answered.get(topic);
     if (answered === undefined) {
       answered = [];
@@ -58,8 +60,7 @@ export class TableFaults {
 
   /** By topic, then partition; as a commit record keeps it. */
   get positions(): Record<string, number[]> {
-    return Object.fromEntries(
-      [...this.#answered].map(([topic, offsets]) => [topic, Array.from(offsets, (at) => at ?? 0)]),
-    );
+    const topics = [...this.#answered].filter(([, offsets]) => offsets.length > 0);
+    return Object.fromEntries(topics.map(([topic, offsets]) => [topic, Array.from(offsets, (at) => at ?? 0)]));
   }
 }

@@ -34,7 +34,7 @@ export class TaskStores {
         );
         if (node.marks.length > 0) {
           const waitMs = Math.max(...node.marks.map(({ orphanMs }) => orphanMs));
-          this.#orphans.set(node.id, new OrphanStore(database, { name: `${name}.orphans`, waitMs }));
+          this.#orphans.set(node.id, new OrphanStore(database, { name: `${name}/orphans`, waitMs }));
         }
         break;
       }

@@ -144,6 +144,16 @@ export class Task {
    */
   async cycle(): Promise<boolean> {
     if (this.#failure !== null) throw this.#failure;
+    try {
+      return await this.#cycle();
+    } catch (error) {
+      // What a broken cycle has changed belongs to no commit: from here on nothing of it may be written.
+      this.#failure ??= error;
+      throw error;
+    }
+  }
+
+  async #cycle(): Promise<boolean> {
     const { settings, stages, clock, tap, database } = this.#parts;
     if (this.#inFlight >= settings.commitsInFlightMax) return false;
     const startMs = clock.monotonic();

@@ -98,7 +98,7 @@ function refuseLoops(subTopologies: readonly SubTopology[], fail: Fail): void {
  *     b -- score'                 b --'
  *
  * Places are nodes with several parents, and the repartition nodes that send one sub-topology's rows to one key space,
- * since they share a counter. Windows close by the time of the stage, which does not wait for scores.
+ * since they share a counter. What depends on time behind a score node is told of it in order with the rows that wait.
  */
 function checkScorePaths(nodes: readonly GraphNode[], subTopologies: readonly SubTopology[], fail: Fail): void {
   const passed = scoresPassed(nodes);
@@ -108,12 +108,6 @@ function checkScorePaths(nodes: readonly GraphNode[], subTopologies: readonly Su
     if (first === undefined) continue;
     for (const other of others) {
       if (pathOf(other.id) !== pathOf(first.id)) fail(node, unevenMessage(node, first, other, pathOf));
-    }
-    if (node.kind === "window" && pathOf(first.id) !== "") {
-      fail(
-        node,
-        `its rows wait for ${pathOf(first.id)} until a commit ends, while time closes its windows; repartition before it, or score behind it`,
-      );
     }
   }
   for (const sub of subTopologies) {

@@ -20,11 +20,17 @@ export interface WindowOptions {
   /** `onClose` (default): one final result a window. `onUpdate`: the result so far on each event. */
   readonly emit?: "onClose" | "onUpdate";
   /**
-   * When a caught-up stream is silent for so long, its time moves on with the wall clock, so that windows close; the
-   * tick is recorded, so that a replay closes them at the same place. Default: windows close by later events only.
+   * When a caught-up stream is silent for so long by the wall clock, its time moves on with it, so that windows close:
+   * once their end and grace have passed, and within a second of that. Such a tick is recorded, so that a replay can close
+   * them at the same place. Default: windows close by later events only. A run until the end of its input makes no ticks:
+   * windows that are open then stay open, and a later run goes on with them.
    */
   readonly idleMs?: DurationMs;
-  /** Default `aside`: an event past the grace goes to `<application id>-late`. */
+  /**
+   * What becomes of an event whose windows have all closed. Default `aside`: it goes to `<application id>-late`.
+   * `include` opens its windows anew: a second result with the same bounds, of the late events alone, follows with the
+   * next event.
+   */
   readonly late?: LatePolicy;
 }
 

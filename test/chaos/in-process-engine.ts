@@ -20,6 +20,8 @@ export interface InProcessOptions {
   readonly tap: TaskTap;
 }
 
+/** A run that does nothing for so long, and has not ended, never will. */
+const idleMsMax = 20_000;
 /** Rounds of cycles between two sweeps, and entities that a sweep looks at. */
 const [sweptRounds, sweptEntities] = [20, 50];
 
@@ -63,12 +65,19 @@ export async function runToEnd(options: InProcessOptions): Promise<void> {
 }
 
 async function cycleToEnd(tasks: readonly Task[], log: Log): Promise<void> {
+  let workedMs = systemClock.monotonic();
   for (let round = 1; ; round++) {
     let worked = false;
     for (const task of tasks) if (await task.cycle()) worked = true;
+    if (worked) workedMs = systemClock.monotonic();
+    else if (systemClock.monotonic() - workedMs > idleMsMax) throw new Error(`the run hangs at ${lagOf(tasks)}`);
     if (round % sweptRounds === 0) for (const task of tasks) await task.sweep(sweptEntities);
     if (worked) await turn();
     else if (tasks.every((task) => task.finished)) return;
     else await log.changed(Math.min(...tasks.map((task) => task.waitMs)));
   }
+}
+
+function lagOf(tasks: readonly Task[]): string {
+  return tasks.map((task) => `commit ${task.sequence} of ${task.id}, ${task.lag} records behind`).join("; ");
 }

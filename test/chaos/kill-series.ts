@@ -176,7 +176,7 @@ class KillSeries {
     const between = shuffled(
       [
         ...Array.from({ length: earlyKills }, (): PlannedKill => {
-          return { kind: "early", plan: { at: "time", processMs: Math.floor(earlyMs * (0.15 + 0.75 * random())) } };
+          return { kind: "early", plan: { at: "time", processMs: Math.floor(earlyMs * (0.4 + 0.55 * random())) } };
         }),
         ...repeated(stepsSoonReached, soonKills).map((step): PlannedKill => {
           return { kind: "soon", plan: { at: "step", step, during: random() < 0.5, takenMin: 0, recordsMin: 0 } };

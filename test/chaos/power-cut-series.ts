@@ -114,12 +114,18 @@ class PowerCutSeries {
     const directory = join(this.#options.directory, `run-${seed}`);
     const plans = this.#plans(Math.max(1, count - 1), random);
     const wrecks = await this.#wreck({ directory, promised: [] }, new RecordingFileSystem(), plans, random);
-    // Power seldom fails once: a run that recovers from one of the cuts is cut in its turn.
-    const [first] = wrecks;
-    const again = count > 1 && first !== undefined ? await this.#wreckAgain(first, random) : [];
     const cuts: PowerCut[] = [];
+    // Power seldom fails once: a run that recovers from one of the cuts is cut in its turn.
+    const twice = count > 1 ? wrecks[Math.floor(random() * wrecks.length)] : undefined;
+    if (twice !== undefined) {
+      try {
+        for (const wreck of await this.#wreckAgain(twice, random))
+          cuts.push({ ...(await this.#recover(wreck)), seed, again: true });
+      } catch (error) {
+        cuts.push({ ...cutOf(twice), failure: messageOf(error), seed, again: true });
+      }
+    }
     for (const wreck of wrecks) cuts.push({ ...(await this.#recover(wreck)), seed, again: false });
-    for (const wreck of again) cuts.push({ ...(await this.#recover(wreck)), seed, again: true });
     rmSync(directory, { recursive: true });
     return cuts;
   }
@@ -148,7 +154,7 @@ class PowerCutSeries {
     return power.wrecks;
   }
 
-  /** Recovers from a wreck under a recording of its own, and cuts that run. None when there is no recovering from it. */
+  /** Recovers from a wreck under a recording of its own, and cuts that run. @throws when there is no recovering from it */
   async #wreckAgain(wreck: Wreck, random: () => number): Promise<readonly Wreck[]> {
     const directory = `${wreck.directory}-again`;
     const recording = new RecordingFileSystem();
@@ -162,26 +168,18 @@ class PowerCutSeries {
     await recording.syncDirectory(join(directory, "log"));
     const plan = { appending: false, taken: 0, steps: Math.floor(random() * 200), duringStateBatch: false };
     const run = { directory, promised: wreck.shown };
-    return await this.#wreck(run, recording, [plan], random).catch((error: unknown) => {
-      // The wreck itself is recovered from once more and counted there.
-      if (this.#options.withoutFsync) return [];
-      throw error;
-    });
+    return await this.#wreck(run, recording, [plan], random);
   }
 
-  async #recover(wreck: Wreck): Promise<Omit<PowerCut, "seed" | "again">> {
-    const { directory, step, calls, shown, written, stateBytesLost } = wreck;
-    let failure: string | null = null;
-    let [recovered, discarded] = [0, 0];
+  async #recover(wreck: Wreck): Promise<CutOutcome> {
     try {
-      const end = await this.#run({ directory, disk: nodeFileSystem, promised: shown });
-      ({ recovered, discarded } = end);
-      if (end.hash !== this.#truth) failure = `the finished run holds ${end.hash}, not ${this.#truth}`;
+      const { directory, shown } = wreck;
+      const { hash, recovered, discarded } = await this.#run({ directory, disk: nodeFileSystem, promised: shown });
+      const failure = hash === this.#truth ? null : `the finished run holds ${hash}, not ${this.#truth}`;
+      return { ...cutOf(wreck), recovered, discarded, failure };
     } catch (error) {
-      failure = messageOf(error);
+      return { ...cutOf(wreck), failure: messageOf(error) };
     }
-    const count = shown.reduce((sum, decisions) => sum + decisions.length, 0);
-    return { step, calls, shown: count, written, recovered, discarded, stateBytesLost, failure };
   }
 
   /** Opens what is there, goes on to the end of the input, closes. */
@@ -215,6 +213,14 @@ class PowerCutSeries {
       await log.close();
     }
   }
+}
+
+type CutOutcome = Omit<PowerCut, "seed" | "again">;
+
+/** A cut before anything is known of its recovery. */
+function cutOf({ step, calls, shown, written, stateBytesLost }: Wreck): Omit<CutOutcome, "failure"> {
+  const count = shown.reduce((sum, decisions) => sum + decisions.length, 0);
+  return { step, calls, shown: count, written, recovered: 0, discarded: 0, stateBytesLost };
 }
 
 function keepPromise(when: string, promised: readonly (readonly string[])[], reader: DecisionReader): void {

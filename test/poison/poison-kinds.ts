@@ -1,14 +1,7 @@
-import type { RecordHeader } from "../../src/index.ts";
 import type { RecordSchema } from "../../src/index.ts";
+import type { RecordHeader } from "../../src/log/record-batch.ts";
 import type { DeadReason } from "../../src/task/dead-letter.ts";
-import {
-  kioskSchema,
-  newerSchema,
-  type Payment,
-  paymentSchema,
-  schemaIds,
-  textAmountSchema,
-} from "./payments.ts";
+import { kioskSchema, newerSchema, type Payment, paymentSchema, schemaIds, textAmountSchema } from "./payments.ts";
 import { faultyNotes } from "./poisoned-topology.ts";
 
 /** A record as a producer of the poisoned stream sends it. */
@@ -123,7 +116,9 @@ function keyed(payment: Payment, card_id: string): Change {
 const avroKinds: readonly Kind[] = [
   avroKind("plain", null, (payment) => plain(payment)),
   avroKind("-0 as a double", null, (payment) => plain({ ...payment, lat: -0 })),
-  avroKind("map key constructor", null, (payment) => plain({ ...payment, labels: { constructor: "x", toString: "y" } })),
+  avroKind("map key constructor", null, (payment) =>
+    plain({ ...payment, labels: { constructor: "x", toString: "y" } }),
+  ),
   ...["__proto__", "constructor", "toString", "hasOwnProperty", ""].map((key) =>
     avroKind(`key ${JSON.stringify(key)}`, null, (payment) => keyed(payment, key)),
   ),
@@ -134,15 +129,30 @@ const avroKinds: readonly Kind[] = [
     ],
   })),
 
-  avroKind("unknown schema id", "schema_unknown", (payment) => {
-    return avro(newerSchema, schemaIds.missing, { ...payment, device_id: "d1" });
-  }, { fate: "mended" }),
-  avroKind("text where a number was", "schema_incompatible", (payment) => {
-    return avro(textAmountSchema, schemaIds.textAmount, { ...payment, amount: String(payment.amount) });
-  }, { fate: "mended" }),
-  avroKind("symbol unknown to the reader", "schema_incompatible", (payment) => {
-    return avro(kioskSchema, schemaIds.kiosk, { ...payment, channel: "kiosk" });
-  }, { fate: "mended" }),
+  avroKind(
+    "unknown schema id",
+    "schema_unknown",
+    (payment) => {
+      return avro(newerSchema, schemaIds.missing, { ...payment, device_id: "d1" });
+    },
+    { fate: "mended" },
+  ),
+  avroKind(
+    "text where a number was",
+    "schema_incompatible",
+    (payment) => {
+      return avro(textAmountSchema, schemaIds.textAmount, { ...payment, amount: String(payment.amount) });
+    },
+    { fate: "mended" },
+  ),
+  avroKind(
+    "symbol unknown to the reader",
+    "schema_incompatible",
+    (payment) => {
+      return avro(kioskSchema, schemaIds.kiosk, { ...payment, channel: "kiosk" });
+    },
+    { fate: "mended" },
+  ),
 
   avroKind("truncated", "decode", (payment, random) => {
     const value = plain(payment);
@@ -174,13 +184,21 @@ const avroKinds: readonly Kind[] = [
   avroKind("NaN", "not_finite", (payment) => plain({ ...payment, lat: Number.NaN })),
   avroKind("infinite", "not_finite", (payment) => plain({ ...payment, lat: Number.NEGATIVE_INFINITY })),
   avroKind("NaN in an array", "not_finite", (payment) => plain({ ...payment, scores: [1, Number.NaN] })),
-  avroKind("1970", "timestamp", (payment) => plain({ ...payment, ts: 0 })),
-  avroKind("before 1970", "timestamp", (payment) => plain({ ...payment, ts: -5 })),
-  avroKind("2999", "timestamp", (payment) => plain({ ...payment, ts: year2999 })),
+  avroKind("event time in 1970", "timestamp", (payment) => plain({ ...payment, ts: 0 })),
+  avroKind("event time before 1970", "timestamp", (payment) => plain({ ...payment, ts: -5 })),
+  avroKind("event time in 2999", "timestamp", (payment) => plain({ ...payment, ts: year2999 })),
+  avroKind("a bug throws", "processing", (payment) => keyedBytes({ ...payment, note: faultyNotes.bug }), {
+    fate: "mended",
+  }),
   avroKind("first stage throws", "processing", (payment) => plain({ ...payment, note: faultyNotes.first })),
-  avroKind("second stage throws", "processing", (payment) => {
-    return keyedBytes({ ...payment, note: faultyNotes.second });
-  }, { internal: true }),
+  avroKind(
+    "second stage throws",
+    "processing",
+    (payment) => {
+      return keyedBytes({ ...payment, note: faultyNotes.second });
+    },
+    { internal: true },
+  ),
   avroKind("output does not fit", "processing", (payment) => keyedBytes({ ...payment, note: faultyNotes.sink }), {
     internal: true,
   }),
@@ -210,7 +228,7 @@ const jsonKinds: readonly Kind[] = [
   jsonKind("not UTF-8", "decode", () => Buffer.from([0xff, 0xfe, 0x00, 0x80])),
   jsonKind("100,000 deep", "limits", () => "[".repeat(100_000)),
   jsonKind("2 MB value", "limits", (payment) => ({ ...payment, note: "x".repeat(2 * megabyte) })),
-  jsonKind("2999", "timestamp", (payment) => ({ ...payment, ts: year2999 })),
+  jsonKind("event time in 2999", "timestamp", (payment) => ({ ...payment, ts: year2999 })),
   jsonKind("null key", "null_key", () => ({ key: null }), true),
   jsonKind("null value", "null_value", () => ({ value: null }), true),
 ];
@@ -232,9 +250,14 @@ function shopKind(name: string, reason: DeadReason, make: (shop: object, ts: num
 
 /** A list that every task holds whole: its records die once, not once a task. */
 const shopKinds: readonly Kind[] = [
-  shopKind("no JSON", "decode", (_, timeMs) => ({ key: Buffer.from("s1"), value: Buffer.from("{"), timeMs, headers: [] })),
+  shopKind("no JSON", "decode", (_, timeMs) => ({
+    key: Buffer.from("s1"),
+    value: Buffer.from("{"),
+    timeMs,
+    headers: [],
+  })),
   shopKind("wrong type", "decode", (shop) => ({ ...shop, why: 5 })),
-  shopKind("2999", "timestamp", (shop) => ({ ...shop, ts: year2999 })),
+  shopKind("event time in 2999", "timestamp", (shop) => ({ ...shop, ts: year2999 })),
   shopKind("null key", "null_key", (_, timeMs) => ({ key: null, value: Buffer.from("{}"), timeMs, headers: [] })),
   shopKind("deletion in 1970", "timestamp", () => ({ key: Buffer.from("s1"), value: null, timeMs: 0, headers: [] })),
 ];

@@ -1,9 +1,14 @@
-import { type ColumnMap, minutes, type RowOf, type Topology, TopologyBuilder } from "../../src/index.ts";
+import { type ColumnMap, days, minutes, type RowOf, type Topology, TopologyBuilder } from "../../src/index.ts";
 import { blockedShopSchema, mendedSchema, type Payment, paymentDecisionSchema, paymentSchema } from "./payments.ts";
 
 export const applicationId = "poisoned";
-/** Notes that make functions of the topology throw: in the first stage, in the second, and by an unfit output. */
-export const faultyNotes = { first: "throw in the first stage", second: "throw in the second", sink: "unfit" } as const;
+/** Notes that make functions of the topology throw, or give an output that does not fit. `bug` is mended later. */
+export const faultyNotes = {
+  first: "throw in the first stage",
+  bug: "throw behind the first features until mended",
+  second: "throw in the second stage",
+  sink: "unfit",
+} as const;
 
 const columns = {
   payment_id: "text",
@@ -34,6 +39,7 @@ function decide(payment: { readonly note: string | null; readonly blocked: boole
  *
  * @param parameters `reader`: `first`, or `mended` with a reader schema that takes what the first could not
  */
+// biome-ignore lint/style/noDefaultExport: a topology module is its default export
 export default function poisoned(parameters: { readonly reader?: string }): Topology {
   const builder = new TopologyBuilder(applicationId);
   const keyed = { key: "card_id", time: "ts" } as const;
@@ -53,10 +59,14 @@ export default function poisoned(parameters: { readonly reader?: string }): Topo
 
   avro
     .merge("all-payments", json)
+    .dedup("once", { id: "payment_id", ttlMs: days(365) })
     .features("by-card", { graceMs: minutes(10) }, (over) => ({
       card_count: over.unbounded().count(),
       card_total: over.unbounded().sum("amount"),
     }))
+    .peek("bug", ({ note }) => {
+      if (note === faultyNotes.bug && parameters.reader !== "mended") throw new Error("a bug that will be mended");
+    })
     .repartition("by-shop", { key: "shop_id" })
     .features("shop-history", { graceMs: minutes(10) }, (over) => ({ shop_count: over.unbounded().count() }))
     .leftJoin("blocked", blocked, { key: "shop_id", columns: { blocked: "boolean" } }, (_, shop) => ({

@@ -155,14 +155,14 @@ export function checkOutputs(scenario: Scenario, { outputs, traces }: Run): read
     stages.push(expect(scenario, stage, traces, stages[stage - 1]));
   }
   const last = stages.at(-1) as StageExpectation;
-  const ids = outputs.map(({ value }) => value?.["id"] as number);
+  const ids = outputs.map(({ value }) => value?.id as number);
   assert.deepEqual(
     [...ids].sort((a, b) => a - b),
     [...last.features.keys()].sort((a, b) => a - b),
     "one output an event",
   );
   for (const { value } of outputs) {
-    const id = value?.["id"] as number;
+    const id = value?.id as number;
     stages.forEach(({ features }, stage) => {
       const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
       wanted.forEach((feature, i) => {
@@ -206,7 +206,7 @@ export function checkState(
 /** Events after which nothing older or equal was read for their key: they have the features of sorted input. */
 export function checkAsSorted(scenario: Scenario, run: Run): void {
   const stages = checkOutputs(scenario, run);
-  const outputs = new Map(run.outputs.map(({ value }) => [value?.["id"] as number, value]));
+  const outputs = new Map(run.outputs.map(({ value }) => [value?.id as number, value]));
   stages.forEach(({ held }, stage) => {
     const wanted = featuresOfStages(scenario)[stage] as readonly WantedFeature[];
     held.forEach((event, at) => {

@@ -153,11 +153,11 @@ export function aggregateOf(aggregate: Aggregate, events: readonly HeldEvent[], 
     case "sd":
       return numbers.length < 2 ? null : Math.sqrt(exactVariance(numbers));
     case "min":
-      return numbers.length === 0 ? null : numbers.reduce((a, b) => (b < a ? b : a));
+      return numbers.length === 0 ? null : numbers.reduce((a, b) => Math.min(b, a));
     case "max":
-      return numbers.length === 0 ? null : numbers.reduce((a, b) => (b > a ? b : a));
+      return numbers.length === 0 ? null : numbers.reduce((a, b) => Math.max(b, a));
     case "distinct":
-      return values.filter((value, i) => values.findIndex((other) => other === value) === i).length;
+      return values.filter((value, i) => values.indexOf(value) === i).length;
     case "first":
       return values.slice(0, aggregate.size);
     case "last":
@@ -176,7 +176,7 @@ export function aggregateOf(aggregate: Aggregate, events: readonly HeldEvent[], 
 }
 
 function mostFrequent(values: readonly Scalar[]): Scalar[] {
-  const different = values.filter((value, i) => values.findIndex((other) => other === value) === i);
+  const different = values.filter((value, i) => values.indexOf(value) === i);
   const times = (value: Scalar): number => values.filter((other) => other === value).length;
   return different.sort((a, b) => times(b) - times(a) || (a < b ? -1 : 1));
 }
@@ -186,7 +186,7 @@ function nearestRank(numbers: readonly number[], fraction: number): number | nul
   const enough = numbers.filter(
     (number) => numbers.filter((other) => other <= number).length / numbers.length >= fraction,
   );
-  return enough.length === 0 ? null : enough.reduce((a, b) => (b < a ? b : a));
+  return enough.length === 0 ? null : enough.reduce((a, b) => Math.min(b, a));
 }
 
 /** Where a row stands before anything is merged: what its own source knows of it. */

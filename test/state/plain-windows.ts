@@ -39,7 +39,9 @@ export class PlainWindows {
     const window = this.#window;
     const { graceMs } = window;
     if (window.kind === "session") {
-      const taken = this.#open.some((each) => each.key === key && timeMs < each.endMs && timeMs + window.gapMs > each.startMs);
+      const taken = this.#open.some(
+        (each) => each.key === key && timeMs < each.endMs && timeMs + window.gapMs > each.startMs,
+      );
       return !taken && timeMs + window.gapMs + graceMs <= nowMs;
     }
     return this.#bounds(timeMs).every(([, endMs]) => endMs + graceMs <= nowMs);
@@ -62,7 +64,9 @@ export class PlainWindows {
     const late = this.late(key, timeMs, nowMs);
     if (this.#window.kind === "session") {
       const { gapMs, graceMs } = this.#window;
-      const touched = this.#open.filter((each) => each.key === key && timeMs < each.endMs && timeMs + gapMs > each.startMs);
+      const touched = this.#open.filter(
+        (each) => each.key === key && timeMs < each.endMs && timeMs + gapMs > each.startMs,
+      );
       const startMs = Math.min(timeMs, ...touched.map((each) => each.startMs));
       const endMs = Math.max(timeMs + gapMs, ...touched.map((each) => each.endMs));
       const closeMs = late ? nowMs + 1 : Math.max(endMs + graceMs, ...touched.map((each) => each.closeMs));
@@ -79,7 +83,10 @@ export class PlainWindows {
         closeMs = nowMs + 1;
       }
       let open = this.#open.find((each) => each.key === key && each.startMs === startMs);
-      if (open === undefined) this.#open.push((open = { key, startMs, endMs, closeMs, events: [] }));
+      if (open === undefined) {
+        open = { key, startMs, endMs, closeMs, events: [] };
+        this.#open.push(open);
+      }
       open.events.push(event);
       took.push(open);
     }

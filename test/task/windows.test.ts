@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import { onTestFinished, test } from "vitest";
-import { bareModel, type KeyWindow, RecordSchema, seconds, type Topology, TopologyBuilder, type WindowOptions } from "../../src/index.ts";
+import {
+  bareModel,
+  type KeyWindow,
+  RecordSchema,
+  seconds,
+  type Topology,
+  TopologyBuilder,
+  type WindowOptions,
+} from "../../src/index.ts";
 import type { Scorer } from "../../src/scoring/scorer.ts";
 import { type DriverOptions, TopologyTestDriver } from "../../src/testing/topology-test-driver.ts";
 
@@ -30,8 +38,16 @@ const totalSchema = new RecordSchema<Total>({
   fields: [user, long("window_start"), long("window_end"), long("count"), long("sum")],
 });
 
-const tumbling = (size: number, grace = 0): KeyWindow => ({ kind: "tumbling", sizeMs: seconds(size), graceMs: seconds(grace) });
-const session = (gap: number, grace = 0): KeyWindow => ({ kind: "session", gapMs: seconds(gap), graceMs: seconds(grace) });
+const tumbling = (size: number, grace = 0): KeyWindow => ({
+  kind: "tumbling",
+  sizeMs: seconds(size),
+  graceMs: seconds(grace),
+});
+const session = (gap: number, grace = 0): KeyWindow => ({
+  kind: "session",
+  gapMs: seconds(gap),
+  graceMs: seconds(grace),
+});
 
 function totalsBy(window: KeyWindow, options: WindowOptions = {}): Topology {
   const builder = new TopologyBuilder("totals");
@@ -164,7 +180,14 @@ test("after silence time goes on with the wall clock, and the last window closes
   assert.deepEqual(lines(), ["a [0, 10) 1 @9.999"]);
   const [tick] = choices() as { readonly kind: string; readonly orderTimeMs: number }[];
   assert.ok(tick !== undefined && tick.orderTimeMs >= base + 13_000 && tick.orderTimeMs < base + 14_000);
-  assert.deepEqual(tick, { version: 1, stage: 0, kind: "tick", orderTimeMs: tick.orderTimeMs, afterSource: 0, afterSequence: 0 });
+  assert.deepEqual(tick, {
+    version: 1,
+    stage: 0,
+    kind: "tick",
+    orderTimeMs: tick.orderTimeMs,
+    afterSource: 0,
+    afterSequence: 0,
+  });
   await driver.advanceWallClock(60_000);
   assert.equal(choices().length, 1, "a tick that closes nothing is not made");
   await tap("a 70");
@@ -192,10 +215,22 @@ test("a tick survives a restart: an event behind it is late, one ahead of it is 
   }
 });
 
+test("a tick after a restart names the last row before it", async () => {
+  const { driver, tap, choices } = await opened(totalsBy(tumbling(10), { idleMs: seconds(1) }));
+  await tap("a 1", "b 2");
+  await driver.restart("lost");
+  await driver.advanceWallClock(20_000);
+  const [tick] = choices() as { readonly afterSource: number; readonly afterSequence: number }[];
+  assert.deepEqual([tick?.afterSource, tick?.afterSequence], [0, 1]);
+});
+
 test("without idleMs, and in a run until the end, silence closes nothing", async () => {
   const untilEnd = { settings: { untilEnd: true } };
   const ticking = totalsBy(tumbling(10), { idleMs: seconds(1) });
-  for (const [topology, options] of [[totalsBy(tumbling(10)), {}], [ticking, untilEnd]] as const) {
+  for (const [topology, options] of [
+    [totalsBy(tumbling(10)), {}],
+    [ticking, untilEnd],
+  ] as const) {
     const { driver, tap, lines, choices } = await opened(topology, options);
     await tap("a 1", "a 11");
     await driver.restart("kept"); // a run until the end ends where the input did when it started
@@ -234,8 +269,8 @@ test("behind a model windows close between the same rows, however rows are cut i
       name: "one",
       version: "1",
       sha256: "0".repeat(64),
-      features: [{ name: "amount", type: "number" }],
-      output: "score",
+      features: [{ name: "amount" }],
+      output: "raw",
       medians: undefined,
     },
     score: async (_rows, count, into) => {
@@ -250,5 +285,10 @@ test("behind a model windows close between the same rows, however rows are cut i
     seen.push(lines());
   }
   assert.deepEqual(seen[1], seen[0]);
-  assert.deepEqual(seen[0], ["a [0, 10) 2 @9.999", "b [0, 10) 1 @9.999", "a [10, 20) 1 @19.999", "b [10, 20) 1 @19.999"]);
+  assert.deepEqual(seen[0], [
+    "a [0, 10) 2 @9.999",
+    "b [0, 10) 1 @9.999",
+    "a [10, 20) 1 @19.999",
+    "b [10, 20) 1 @19.999",
+  ]);
 });

@@ -123,21 +123,6 @@ test("behind a repartition scored rows are rows as any other", () => {
   assert.equal(message, null);
 });
 
-test("time closes windows while scored rows wait: a window behind a model needs a repartition before it", () => {
-  const windowed = (rekeyed: boolean) =>
-    refusal((payments) => {
-      const rows = scored(payments, "model");
-      (rekeyed ? rows.repartition("again", { key: "card_id" }) : rows)
-        .windowedBy("card_id", { kind: "tumbling", sizeMs: hours(1), graceMs: 0 })
-        .aggregate("hourly", (events) => ({ n: events.count() }));
-    });
-  assert.match(
-    windowed(false) ?? "",
-    /^window "hourly".* wait for "model" until a commit ends.*repartition before it, or score behind it$/,
-  );
-  assert.equal(windowed(true), null);
-});
-
 test("merged streams are partitioned alike", () => {
   const message = refusal((payments, builder) => {
     const others = builder.stream("others", { schema: paymentSchema, key: "shop_id", time: "ts" });

@@ -4,7 +4,7 @@ import type { Value } from "../../topology/graph.ts";
 import type { Row } from "../row.ts";
 import { Processor } from "./processor.ts";
 
-/** Lets an id pass once within its time to live. */
+/** Lets an id pass once within its time to live; and again when what passed died behind it and was sent again. */
 export class DedupProcessor extends Processor {
   readonly #store: DedupStore;
   readonly #duplicates: Counter;
@@ -19,10 +19,11 @@ export class DedupProcessor extends Processor {
 
   override process(row: Row): void {
     const id = this.#idOf(row.value);
-    if (id !== null && this.#store.seen(id, row.timeMs, row.orderTimeMs)) {
+    if (row.passed !== "before" && id !== null && this.#store.seen(id, row.timeMs, row.orderTimeMs)) {
       this.#duplicates.add(1);
       return;
     }
+    if (row.passed === "not") row.passed = "now";
     this.forward(row);
   }
 }

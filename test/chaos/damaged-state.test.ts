@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "vitest";
+import { appendInput } from "../../scripts/handbook-append.ts";
+import { mergeOrder } from "../../scripts/handbook-input.ts";
+import { EmbeddedSchemaRegistry } from "../../src/codec/embedded-schema-registry.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { EngineWorker } from "../../src/engine/engine-worker.ts";
+import type { ThreadReport } from "../../src/engine/thread-protocol.ts";
+import { loadTopology } from "../../src/engine/topology-module.ts";
+import { defaultSettings } from "../../src/index.ts";
+import { type OwnedFileLog, openFileLog } from "../../src/log/file-log.ts";
+import { LevelBackend } from "../../src/state/level-backend.ts";
+import { createTopics, registerSchemas } from "../../src/task/application.ts";
+import { decisionsHash } from "./decisions.ts";
+import { type HandbookData, handbookData } from "./handbook-data.ts";
+
+// Goal: a damaged block of the local state, which nobody sees before it is read, costs a restore and nothing else.
+// Method: the engine's own worker is stopped half way, blocks of its tables are overwritten, and it goes on.
+
+const partitions = 2;
+
+interface Place {
+  readonly directory: string;
+  readonly log: OwnedFileLog;
+  readonly data: HandbookData;
+}
+
+/** Runs all tasks in this thread, to the end or until `takenMax` input records were taken. */
+async function run({ directory, log }: Place, generation: number, takenMax: number): Promise<ThreadReport[]> {
+  const module = {
+    module: new URL("../../topologies/handbook.ts", import.meta.url).href,
+    parameters: { model: join(import.meta.dirname, "../fixtures/handbook.onnx") },
+  };
+  const topology = await loadTopology(module);
+  await createTopics(topology, log, partitions);
+  const registryDir = join(directory, "registry");
+  const ends = (topic: string) => [0, 1].map((p) => Number(log.endOffset(topic, p, "written")));
+  const reports: ThreadReport[] = [];
+  const taken = new Map<number, number>();
+  const worker = new EngineWorker({
+    order: {
+      ...{ thread: 0, topology: module, log: log.threadHandle(), partitions: [0, 1], partitionCount: partitions },
+      ...{ registryDir, stateDir: join(directory, "state"), generation },
+      schemaIds: await registerSchemas(topology, await EmbeddedSchemaRegistry.open(registryDir)),
+      // Little memory, so that state is read from disk.
+      settings: { ...defaultSettings, commitRecordsMax: 200, cacheBytes: partitions * 64 * 1024, untilEnd: true },
+      ends: { transactions: ends("transactions"), "fraud-labels": ends("fraud-labels") },
+    },
+    clock: systemClock,
+    report: (report) => reports.push(report),
+    tap: (task, _step, sequence) => {
+      const inputs = Object.values(task.record(sequence).inputs);
+      taken.set(
+        task.partition,
+        inputs.reduce((sum, { offset }) => sum + offset, 0),
+      );
+      if ([...taken.values()].reduce((sum, count) => sum + count, 0) >= takenMax) worker.receive({ kind: "stop" });
+    },
+  });
+  await worker.run();
+  return reports;
+}
+
+async function open(directory: string, data: HandbookData): Promise<Place> {
+  const { transactions, labels } = data;
+  const log = await openFileLog({ directory: join(directory, "log") });
+  await appendInput({
+    log,
+    dataDir: directory,
+    partitions,
+    transactions,
+    labels,
+    order: mergeOrder(transactions, labels),
+  });
+  return { directory, log, data };
+}
+
+/** Overwrites a hundred bytes in every tenth kilobyte of the tables of a database. @returns places overwritten */
+async function damage(path: string): Promise<number> {
+  // LevelDB keeps what is young in its log, and makes a table of it when it is opened.
+  await (await LevelBackend.open({ path })).close();
+  let places = 0;
+  for (const name of readdirSync(path).filter((file) => file.endsWith(".ldb"))) {
+    const bytes = readFileSync(join(path, name));
+    for (let at = 5000; at < bytes.length - 5000; at += 10_000, places++) bytes.fill(0x5a, at, at + 100);
+    writeFileSync(join(path, name), bytes);
+  }
+  return places;
+}
+
+test("state that turns out to be damaged while the task runs is restored from the log, and no decision changes", async () => {
+  const root = mkdtempSync(join(tmpdir(), "kappa-damage-"));
+  const data = handbookData(6000, 5);
+  try {
+    const undisturbed = await open(join(root, "undisturbed"), data);
+    await run(undisturbed, 1, Number.POSITIVE_INFINITY);
+    const expected = decisionsHash(undisturbed.log);
+    await undisturbed.log.close();
+    assert.equal(expected.records, 6000);
+
+    const damaged = await open(join(root, "damaged"), data);
+    await run(damaged, 1, 3000);
+    const halfWay = decisionsHash(damaged.log).records;
+    assert.ok(halfWay > 0 && halfWay < 6000, `${halfWay} decisions half way`);
+    assert.ok((await damage(join(root, "damaged", "state", "0"))) > 5);
+    const reports = await run(damaged, 1_000_000, Number.POSITIVE_INFINITY);
+    const kinds = reports.map(({ kind }) => kind);
+    assert.ok(kinds.lastIndexOf("restoring") > kinds.indexOf("running"), "nothing was restored while running");
+    assert.deepEqual(decisionsHash(damaged.log), expected);
+    await damaged.log.close();
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+});
