@@ -135,7 +135,9 @@ class Conformer {
       if (kindOfValue(value) !== "object") return this.#misfit(path, "map", value);
       const map: Record<string, unknown> = {};
       for (const [key, each] of Object.entries(value as object)) {
-        if (key !== "__proto__") map[wellFormed(key)] = item(each, `${path}{}`, depth + 1);
+        // Assigned, it would set the prototype; left out, it would be lost: as in Avro, it spoils the value.
+        if (key === "__proto__") return this.#misfit(path, "map without the key __proto__", value);
+        map[wellFormed(key)] = item(each, `${path}{}`, depth + 1);
       }
       return map;
     };

@@ -1,6 +1,7 @@
 /**
  * What is computed over the events of a window. Null column values are left out, as in SQL; `count` without a column
- * counts events. "Of nothing" is what an empty window gives.
+ * counts events. Numbers beyond 2^450 in magnitude count as null: their squares would overflow. "Of nothing" is what an
+ * empty window gives.
  *
  * | kind       | gives                                                                  | of nothing |
  * |------------|------------------------------------------------------------------------|------------|

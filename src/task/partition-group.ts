@@ -146,6 +146,15 @@ export class PartitionGroup {
     return false;
   }
 
+  #passedOver(): boolean {
+    if (this.#finite) return false;
+    for (let i = 0; i < this.#sources.length; i++) {
+      const source = this.#sources[i] as RowSource;
+      if (!source.ready && this.#ignored(i, source)) return true;
+    }
+    return false;
+  }
+
   /** Whether a silent source need not be waited for any longer. */
   #passOver(index: number, source: RowSource): boolean {
     if (this.#finite) return source.caughtUp;
@@ -227,7 +236,8 @@ export class PartitionGroup {
    * commit.
    */
   frontier(into: { orderTimeMs: number; rank: number }): void {
-    const first = this.#first();
+    // A source that was passed over may speak again: its row then takes the time that the order has reached by then.
+    const first = this.#passedOver() ? -1 : this.#first();
     const source = first < 0 ? undefined : (this.#sources[first] as RowSource);
     if (
       source === undefined ||

@@ -226,6 +226,7 @@ const jsonKinds: readonly Kind[] = [
   jsonKind("null key field", "decode", (payment) => ({ ...payment, card_id: null })),
   jsonKind("no key field", "decode", ({ card_id: _, ...payment }) => payment),
   jsonKind("not UTF-8", "decode", () => Buffer.from([0xff, 0xfe, 0x00, 0x80])),
+  jsonKind("map key __proto__", "decode", (_, text) => text.replace(/"labels":.*/, '"labels":{"__proto__":"x"}}')),
   jsonKind("100,000 deep", "limits", () => "[".repeat(100_000)),
   jsonKind("2 MB value", "limits", (payment) => ({ ...payment, note: "x".repeat(2 * megabyte) })),
   jsonKind("event time in 2999", "timestamp", (payment) => ({ ...payment, ts: year2999 })),

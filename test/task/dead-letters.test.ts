@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { onTestFinished, test } from "vitest";
 import { InvariantError } from "../../src/core/assert.ts";
 import { bareModel, days, RecordSchema, type Topology, TopologyBuilder } from "../../src/index.ts";
 import { RecordBatchWriter, type RecordHeader } from "../../src/log/record-batch.ts";
 import type { Scorer } from "../../src/scoring/scorer.ts";
+import { deadReasons } from "../../src/task/dead-letter.ts";
 import type { DriverOptions, ReadRecord } from "../../src/testing/topology-test-driver.ts";
 import { TopologyTestDriver } from "../../src/testing/topology-test-driver.ts";
 import { deadLettersTopic } from "../../src/topology/graph.ts";
@@ -300,4 +302,75 @@ test("a bug of ours is no dead letter: it stops the task", async () => {
   await assert.rejects(driver.settle(), /invariant broken: 1 is 2/);
   assert.equal(driver.records("orders-dead-letters").length, 0);
   await assert.rejects(driver.close(), /invariant broken: 1 is 2/);
+});
+
+/** Orders that pass once, are counted by shop, and then meet a bug that can be mended. */
+function counted(late: "include" | "drop"): { readonly topology: Topology; mended: boolean } {
+  const bug = { mended: false };
+  const builder = new TopologyBuilder("orders");
+  builder
+    .stream("orders", { schema: orderSchema, key: "id", time: "ts", format: "json" })
+    .dedup("once", { id: "id", ttlMs: days(1) })
+    .features("by-id", { graceMs: days(1), late }, (over) => ({ count: over.unbounded().count() }))
+    .extend("bug", { note: "text" }, ({ note, count }) => {
+      if (note === "bug" && !bug.mended) fail();
+      return { note: String(count) };
+    })
+    .to("seen", { schema: seenSchema, key: "id" });
+  return Object.assign(bug, { topology: builder.build() });
+}
+
+/** What `kappa dlq retry` sends for a dead letter. */
+function retried({ key, value, headers }: ReadRecord<Buffer>): Raw {
+  const kept = Object.entries(headers).filter(([name]) => /^(trace|kappa\.dlq\.(attempts|passed))$/.test(name));
+  return { key, value, headers: kept.map(([name, text]) => header(name, text)) };
+}
+
+test("a record that died behind a dedup is no duplicate of itself; its true duplicates are", async () => {
+  for (const late of ["include", "drop"] as const) {
+    const bug = counted(late);
+    const { driver, letters, seen, append } = await opened(bug.topology);
+    const twice = { key: "a", value: JSON.stringify(order("a", "bug")) };
+    await append("orders", [twice, twice]);
+    await driver.settle();
+    assert.deepEqual(reasons(letters()), ["processing"], "the second one was a duplicate");
+    bug.mended = true;
+    await append("orders", [twice, ...letters().map(retried)]);
+    await driver.settle();
+    assert.deepEqual(
+      seen().map(({ id }) => id),
+      ["a"],
+      `late: ${late}`,
+    );
+    assert.equal(letters().length, 1);
+  }
+});
+
+test("a record that died before a dedup, sent again twice over, passes once", async () => {
+  const bug = counted("include");
+  const { driver, letters, seen, append } = await opened(bug.topology);
+  const again = { key: "a", value: JSON.stringify(order("a")), headers: [header("kappa.dlq.attempts", "1")] };
+  await append("orders", [again, again]);
+  await driver.settle();
+  assert.equal(seen().length, 1);
+  assert.equal(letters().length, 0);
+});
+
+test("a record that is sent again is decided as of its time and not counted in the features of others", async () => {
+  const bug = counted("include");
+  const { driver, letters, seen, append } = await opened(bug.topology);
+  const value = (note: string, ts: number) => JSON.stringify({ ...order(`${note}${ts}`, note), ts });
+  await append("orders", [{ key: "a", value: value("bug", base) }]);
+  await driver.settle();
+  bug.mended = true;
+  await append("orders", letters().map(retried));
+  await driver.settle();
+  assert.equal(seen().length, 1);
+  assert.equal(driver.read("by-id", `bug${base}`)?.count, 1, "it was counted before it died, and once is enough");
+});
+
+test("every reason is explained in docs/dead-letters.md, and no other", () => {
+  const page = readFileSync(new URL("../../docs/dead-letters.md", import.meta.url), "utf8");
+  const explained = [...page.matchAll(/^\| `([a-z_]+)` \|/gm)].map(([, reason]) => reason);
+  assert.deepEqual(explained, [...deadReasons]);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { bareModel, hours, KappaError, type Stream, TopologyBuilder } from "../../src/index.ts";
+import { bareModel, KappaError, type Stream, TopologyBuilder } from "../../src/index.ts";
 import { labelsOf, type Payment, paymentSchema, paymentsOf, shopSchema } from "./payments.ts";
 
 type Payments = Stream<Payment>;
