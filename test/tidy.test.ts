@@ -134,9 +134,7 @@ test("a file is one noun of at most 500 lines, and says which", () => {
 });
 
 test("every folder these checks name holds files", () => {
-  const held = new Set(
-    filesOf("src", "topologies", "schemas", "scripts", "test").map(({ path }) => folderOf(path)),
-  );
+  const held = new Set(filesOf("src", "topologies", "schemas", "scripts", "test").map(({ path }) => folderOf(path)));
   assert.deepEqual(
     [...Object.keys(mayImport), "scripts", "test"].filter((folder) => !held.has(folder)),
     [],

@@ -14,4 +14,3 @@ export const days = (count: number): DurationMs => count * 86_400_000;
 
 /** The order time of a task that has read nothing yet. Finite, so that it survives every encoding. */
 export const beginningOfTimeMs: EventTimeMs = Number.MIN_SAFE_INTEGER;
-
