@@ -14,6 +14,9 @@ interface HeldFrame {
   readonly bytes: Buffer;
 }
 
+/** Takes the place of a frame that was opened, until the places are given back. */
+const spentFrame: HeldFrame = { offset: -1, bytes: Buffer.alloc(0) };
+
 /** What rows of one stream of a key space look like, and which node they continue at. */
 export interface Port {
   readonly node: number;
@@ -56,7 +59,8 @@ export class Lane implements RowSource {
   /** A frame of this lane, in log order. */
   push(offset: number, frame: RepartitionFrame, bytes: Buffer): void {
     if (frame.parts > 0) {
-      this.#frames.push({ offset, bytes });
+      // A copy: the bytes lie in a window of the log, 20 times as large, that would stay in memory with them.
+      this.#frames.push({ offset, bytes: Buffer.from(bytes) });
       this.heldBytes += bytes.length;
     }
     this.#frontierTimeMs = frame.frontierTimeMs;
@@ -165,6 +169,7 @@ export class Lane implements RowSource {
       }
       return false;
     }
+    this.#frames[this.#nextFrame] = spentFrame;
     this.#nextFrame++;
     if (this.#nextFrame >= 1024) {
       this.#frames.splice(0, this.#nextFrame);

@@ -37,6 +37,7 @@ function decide(payment: { readonly note: string | null; readonly blocked: boole
  * Payments in Avro and in JSON, counted by card and then by shop, against a list of blocked shops: two stages, a list
  * that every task holds, and functions that throw.
  *
+ * @public loaded by its path
  * @param parameters `reader`: `first`, or `mended` with a reader schema that takes what the first could not
  */
 // biome-ignore lint/style/noDefaultExport: a topology module is its default export
