@@ -70,7 +70,7 @@ export async function appendInput(options: AppendOptions): Promise<number> {
 function inputName({ transactions, labels, order }: AppendOptions): string {
   const hash = createHash("sha256");
   for (const columns of [transactions, labels]) {
-    for (const name of ["tx_id", "ts_ms"]) hash.update(columns.of[name] as Float64Array);
+    for (const [name, values] of Object.entries(columns.of)) hash.update(name).update(values as Float64Array);
   }
   return `${order.length} ${hash.digest("hex")}`;
 }

@@ -1,5 +1,5 @@
-import { rmSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, rmSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { Command, Option } from "@commander-js/extra-typings";
 import { Engine, KappaError, messageOf, openFileLog } from "../src/index.ts";
 import { appendInput } from "./handbook-append.ts";
@@ -12,6 +12,8 @@ import { writeDecisions } from "./handbook-output.ts";
  * where it was.
  */
 const command = new Command("handbook")
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+  .showHelpAfterError("(npm run handbook -- --help lists the options)")
   .requiredOption("--transactions <files...>", "Parquet files: tx_id, ts_ms, customer_id, terminal_id, amount_cents")
   .requiredOption("--labels <files...>", "Parquet files: tx_id, ts_ms, tx_ts_ms, customer_id, terminal_id")
   .requiredOption("--model <file>", "ONNX model over the handbook's 15 columns")
@@ -29,12 +31,19 @@ function wholeNumber(text: string): number {
   return number;
 }
 
+/** Said before minutes of work, not after them. */
+function requireFile(what: string, path: string): void {
+  if (!existsSync(path)) throw new KappaError("KAPPA_USAGE", `${what}: there is no ${resolve(path)}`);
+}
+
 async function main(): Promise<void> {
   const options = command.parse().opts();
   const startMs = performance.now();
   const elapsed = (): string => `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
   const say = (line: string): void => void process.stderr.write(`${elapsed().padStart(8)}  ${line}\n`);
 
+  requireFile("--model", options.model);
+  if (options.out !== undefined) requireFile("the folder of --out", dirname(options.out));
   const transactions = await readColumns(options.transactions, transactionColumns);
   const labels = await readColumns(options.labels, labelColumns);
   say(`read ${transactions.length.toLocaleString("en")} transactions and ${labels.length.toLocaleString("en")} labels`);

@@ -137,7 +137,7 @@ function report(invocation: Invocation, { log, passed }: DemoResult, folder: str
     terminal.fail("the demo's own checks failed: see the lines above");
   }
   terminal.next(`npx kappa explain ${id} --data-dir ${folder}`);
-  terminal.next(`npx kappa topics tail ${decisions} --limit 3 --data-dir ${folder}`);
+  terminal.next(`npx kappa topics tail ${decisions} --from earliest --limit 3 --data-dir ${folder}`);
   terminal.next(`npx kappa run topologies/fraud/fraud-detection.ts --data-dir ${folder}`);
 }
 

@@ -40,7 +40,10 @@ export async function exportTopic(options: ExportOptions): Promise<number> {
   const { topic, log, path, invocation } = options;
   const position = parsePosition(options.from, invocation.clock.now());
   const draft = `${path}.part`;
-  const { file, values } = await openFile(options, draft);
+  const { file, values } = await openFile(options, draft).catch((error: unknown) => {
+    if (error instanceof KappaError) throw error;
+    throw new KappaError("KAPPA_FILE_INVALID", `cannot write ${path}: ${messageOf(error)}`, { path }, error);
+  });
   const froms = Array.from({ length: topic.partitions }, (_, p) => offsetAt(position, log, topic.name, p));
   const ends = froms.map((_, p) => log.endOffset(topic.name, p, "durable"));
   const total = froms.reduce((sum, from, p) => sum + Number((ends[p] as bigint) - from), 0);

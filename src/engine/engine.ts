@@ -134,7 +134,10 @@ export class Engine {
 
   #startThread(order: ThreadOrder, partitions: readonly number[]): void {
     const number = order.thread;
-    const worker = new Worker(new URL("./engine-thread.ts", import.meta.url), {
+    const module = new URL("./engine-thread.ts", import.meta.url);
+    // The compiler renames what is imported, not what a URL names.
+    if (!import.meta.url.endsWith(".ts")) module.pathname = module.pathname.replace(/\.ts$/, ".js");
+    const worker = new Worker(module, {
       workerData: order,
       transferList: [order.log.port],
     });

@@ -155,9 +155,11 @@ export class Task {
 
   async #cycle(): Promise<boolean> {
     const { settings, stages, clock, tap, database } = this.#parts;
-    if (this.#inFlight >= settings.commitsInFlightMax) return false;
     const startMs = clock.monotonic();
-    if (startMs - this.#lastStartMs < settings.commitIntervalMs && !this.#full) return false;
+    this.#tooEarly =
+      this.#inFlight >= settings.commitsInFlightMax ||
+      (startMs - this.#lastStartMs < settings.commitIntervalMs && !this.#full);
+    if (this.#tooEarly) return false;
     tap(this, "read", this.#sequence);
     for (const stage of stages) stage.refresh();
     this.#parts.tableFaults?.bury();
@@ -192,6 +194,8 @@ export class Task {
 
   /** Whether the last cycle left rows behind: then the next one starts at once. */
   #full = false;
+  /** Whether the last call did not look at the log: what has come meanwhile is announced no second time. */
+  #tooEarly = false;
 
   #commit(startMs: number): void {
     const { outputs, stages, topology, partition, writer, database, tap } = this.#parts;
@@ -329,7 +333,9 @@ export class Task {
 
   /** How long the caller may wait for the log before it asks again. */
   get waitMs(): number {
-    const { settings, stages } = this.#parts;
+    const { settings, stages, clock } = this.#parts;
+    // At least 1 ms, so that the event loop turns while commits are under way.
+    if (this.#tooEarly) return Math.max(1, this.#lastStartMs + settings.commitIntervalMs - clock.monotonic());
     return stages.some((stage) => stage.group.waiting()) ? settings.mergeWaitMs : 100;
   }
 

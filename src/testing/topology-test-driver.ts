@@ -45,7 +45,7 @@ export interface ReadRecord<Out> {
  *
  * @example
  * const driver = await TopologyTestDriver.open(topology);
- * driver.input("payments").pipe({ card_id: "c1", ts: 0, amount: 100 });
+ * await driver.input("payments").pipe({ card_id: "c1", ts: 0, amount: 100 });
  * await driver.settle();
  * const decisions = driver.output("decisions", decisionSchema).readAll();
  * await driver.close();
@@ -150,7 +150,8 @@ export class TopologyTestDriver {
     );
     if (node === undefined)
       throw new KappaError("KAPPA_TOPIC_UNKNOWN", `the topology does not read "${topic}"`, { topic });
-    return new TestInput(node, this.log, this.#partitions, this.#registry);
+    const { earliestMs } = this.#options.settings?.timeBounds ?? defaultSettings.timeBounds;
+    return new TestInput(node, this.log, this.#partitions, this.#registry, earliestMs);
   }
 
   /** A topic as decoded records; with a schema that the topology does not write, as JSON. */
@@ -223,6 +224,7 @@ export class TestInput {
   readonly #log: MemoryLog;
   readonly #partitions: number;
   readonly #registry: MemorySchemaRegistry;
+  readonly #earliestMs: number;
   #serde: Serde<Value> | null = null;
 
   constructor(
@@ -230,14 +232,19 @@ export class TestInput {
     log: MemoryLog,
     partitions: number,
     registry: MemorySchemaRegistry,
+    earliestMs: number,
   ) {
     this.#node = node;
     this.#log = log;
     this.#partitions = partitions;
     this.#registry = registry;
+    this.#earliestMs = earliestMs;
   }
 
-  /** Appends one value, keyed and timed by its own fields. */
+  /**
+   * Appends one value, keyed and timed by its own fields. Where the topology names no time field, the record is of the
+   * earliest time that is allowed: a table's row is there before every event.
+   */
   async pipe(value: object): Promise<void> {
     await this.pipeAll([value]);
   }
@@ -249,7 +256,7 @@ export class TestInput {
     for (const value of values) {
       const fields = value as Readonly<Record<string, unknown>>;
       const key = fields[this.#node.key] as string | number;
-      const timeMs = this.#node.time === null ? 0 : (fields[this.#node.time] as number);
+      const timeMs = this.#node.time === null ? this.#earliestMs : (fields[this.#node.time] as number);
       const buffer = Buffer.alloc(1 << 16);
       const end = serde.encode(value, buffer, 0);
       (writers[partitionOf(key, this.#partitions)] as RecordBatchWriter).append(
