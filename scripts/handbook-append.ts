@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type HandbookLabel,
@@ -33,6 +34,8 @@ export interface AppendOptions {
   readonly partitions: number;
   readonly transactions: Columns;
   readonly labels: Columns;
+  /** Path of the model that will score the rows. */
+  readonly model: string;
   /** As `mergeOrder` gives it. */
   readonly order: Uint32Array;
 }
@@ -67,11 +70,12 @@ export async function appendInput(options: AppendOptions): Promise<number> {
 }
 
 /** Tells one input from another: what was appended half way must be continued with the same rows. */
-function inputName({ transactions, labels, order }: AppendOptions): string {
+function inputName({ transactions, labels, order, model }: AppendOptions): string {
   const hash = createHash("sha256");
   for (const columns of [transactions, labels]) {
     for (const [name, values] of Object.entries(columns.of)) hash.update(name).update(values as Float64Array);
   }
+  hash.update(readFileSync(model)); // decisions of two models in one topic would be told apart by nobody
   return `${order.length} ${hash.digest("hex")}`;
 }
 
@@ -103,7 +107,7 @@ function rowsAppended(log: Log, input: string): number {
   if (name.join(" ") !== input) {
     throw new KappaError(
       "KAPPA_USAGE",
-      "the data directory holds the rows of other files; give --data-dir a new folder",
+      "the data directory holds other files or the decisions of another model; give --data-dir a new folder",
     );
   }
   return Number(reached);

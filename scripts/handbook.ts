@@ -52,7 +52,15 @@ async function main(): Promise<void> {
   const log = await openFileLog({ directory: resolve(dataDir, "log") });
   try {
     const order = mergeOrder(transactions, labels);
-    const appended = await appendInput({ log, dataDir, partitions: options.partitions, transactions, labels, order });
+    const appended = await appendInput({
+      log,
+      dataDir,
+      partitions: options.partitions,
+      transactions,
+      labels,
+      model: options.model,
+      order,
+    });
     say(
       `appended ${appended.toLocaleString("en")} records, ${(order.length - appended).toLocaleString("en")} were there`,
     );

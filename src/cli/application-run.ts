@@ -4,7 +4,7 @@ import closeWithGrace from "close-with-grace";
 import packageJson from "../../package.json" with { type: "json" };
 import { KappaError } from "../core/errors.ts";
 import { Engine } from "../engine/engine.ts";
-import type { TopologyParameters } from "../engine/topology-module.ts";
+import { loadTopology, type TopologyParameters } from "../engine/topology-module.ts";
 import type { OwnedFileLog } from "../log/file-log.ts";
 import { HttpServer } from "../observability/http-server.ts";
 import { createLogger, type Logger } from "../observability/logger.ts";
@@ -79,8 +79,17 @@ export class ApplicationRun {
 
   async #start(log: OwnedFileLog, folder: DataFolder): Promise<Engine> {
     const { threads, stateDir, applicationId } = this.#config;
-    const engine = await Engine.start({
-      topology: { module: this.#module, parameters: this.#parameters },
+    const module = { module: this.#module, parameters: this.#parameters };
+    // Before the engine starts: a start creates topics and goes on from the last commit.
+    const { applicationId: own } = await loadTopology(module);
+    if (applicationId !== undefined && applicationId !== own) {
+      throw new KappaError(
+        "KAPPA_CONFIG_INVALID",
+        `the topology is application ${own}, the configuration says ${applicationId}; make them agree`,
+      );
+    }
+    return Engine.start({
+      topology: module,
       log,
       dataDir: folder.path,
       stateDir: this.#invocation.path(stateDir),
@@ -91,13 +100,6 @@ export class ApplicationRun {
         this.#meter.merge(thread, report);
       },
     });
-    const own = engine.topology.applicationId;
-    if (applicationId === undefined || applicationId === own) return engine;
-    await engine.stop();
-    throw new KappaError(
-      "KAPPA_CONFIG_INVALID",
-      `the topology is application ${own}, the configuration says ${applicationId}; make them agree`,
-    );
   }
 
   #settings(): TaskSettings {

@@ -77,6 +77,7 @@ export class EngineWorker {
   }
 
   async run(): Promise<void> {
+    let failure: unknown;
     const { order, clock } = this.#options;
     const topology = await loadTopology(order.topology);
     const log = fileLogOfThread(order.log);
@@ -111,13 +112,18 @@ export class EngineWorker {
       for (const partition of order.partitions) this.#tasks.push(await openTask(partition, around));
       this.#options.report({ kind: "running" });
       await this.#loop(log, around);
+    } catch (error) {
+      failure = error;
     } finally {
-      for (const task of this.#tasks) await task.close();
+      // One that fails must not keep the others from closing: their locks and what they have under way.
+      const closed = await Promise.allSettled(this.#tasks.map((task) => task.close()));
       for (const table of this.#globalTables) table.close();
       for (const scorer of new Set(scorers.values())) await scorer.close();
       await log.close();
       this.#reportProgress();
+      failure ??= closed.find((outcome) => outcome.status === "rejected")?.reason;
     }
+    if (failure !== undefined) throw failure;
   }
 
   async #openDatabase(partition: number, discard: boolean): Promise<StateDatabase> {

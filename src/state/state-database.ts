@@ -81,6 +81,8 @@ export class StateDatabase {
   #sweepStore = 0;
   #sweepAfter: StateKey | null = null;
   #sweptBytes = 0;
+  /** The flush that takes what was swept last off the disk. */
+  #sweptFlush = 0;
   /** A store whose swept values are off the disk once this flush is written. */
   #compaction: { readonly store: EntityStore<Entity>; readonly afterFlush: number } | null = null;
 
@@ -327,6 +329,7 @@ export class StateDatabase {
     let seen = 0;
     let deleted = 0;
     let last: StateKey | null = null;
+    let passEnded = true;
     for await (const { key, newestMs, bytes } of store.stored(this.#sweepAfter, null)) {
       last = key;
       if (store.expired(newestMs)) {
@@ -334,16 +337,20 @@ export class StateDatabase {
         if (entity !== undefined && store.expired(store.kind.newestMs(entity))) {
           store.expire(entity);
           this.#sweptBytes += bytes;
+          this.#sweptFlush = this.#flushNumber + 1;
           deleted++;
         }
       }
-      if (++seen >= entriesMax) break;
+      // What is deleted stays in memory until it is flushed: a sweep is no reason to break the bound.
+      if (++seen >= entriesMax || this.overfull) {
+        passEnded = false;
+        break;
+      }
     }
-    const passEnded = seen < entriesMax;
     this.#sweepAfter = passEnded ? null : last;
     if (passEnded) this.#sweepStore++;
     if (this.#sweptBytes > (passEnded ? 0 : compactionBytes)) {
-      this.#compaction = { store, afterFlush: this.#flushNumber + 1 };
+      this.#compaction = { store, afterFlush: this.#sweptFlush };
       this.#sweptBytes = 0;
     }
     return deleted;

@@ -38,7 +38,7 @@ export function partitionCount(topology: Topology, log: Log): number {
     if (topic === undefined) {
       throw new KappaError(
         "KAPPA_TOPIC_UNKNOWN",
-        `topic "${input.topic}" does not exist; type: kappa topics create ${input.topic} --partitions 8`,
+        `topic "${input.topic}" does not exist; type: kappa topics create ${input.topic} --partitions 8, or for all inputs: kappa topics create --topology FILE`,
         { topic: input.topic },
       );
     }

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import type { SchemaRegistry } from "../codec/schema-registry.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
@@ -130,7 +131,7 @@ async function restore(partition: number, around: TaskSurroundings, discard: boo
         { partition },
       );
     }
-    const record = applyCommits(partition, around, database, local, end);
+    const record = await applyCommits(partition, around, database, local, end);
     if (record !== null && record.partitions !== around.partitions) {
       throw new KappaError(
         "KAPPA_TOPIC_MISMATCH",
@@ -145,14 +146,19 @@ async function restore(partition: number, around: TaskSurroundings, discard: boo
   }
 }
 
-/** Applies every commit after `local`. @returns the record of the last commit, or null when there was none */
-function applyCommits(
+/**
+ * Applies every commit after `local`. State that no longer fits the bound on memory is written on the way, each time as
+ * of a commit that is durable; the event loop turns between batches, so that a stop comes through.
+ *
+ * @returns the record of the last commit, or null when there was none
+ */
+async function applyCommits(
   partition: number,
   around: TaskSurroundings,
   database: StateDatabase,
   local: CommitRecord | null,
   end: number,
-): CommitRecord | null {
+): Promise<CommitRecord | null> {
   const { topology, log } = around;
   const topic = commitsTopic(topology.applicationId);
   let record = local;
@@ -174,6 +180,10 @@ function applyCommits(
       record = commit.record;
       next++;
     }
+    if (database.overfull && BigInt(next) <= log.endOffset(topic, partition, "durable")) {
+      await database.beginFlush(Buffer.from(JSON.stringify(record))).write();
+    }
+    await turn();
     remaining.set(end - next);
     around.onRestore?.(partition, total - (end - next), total);
   }

@@ -11,6 +11,13 @@ export interface MemoryEngineOrder {
   readonly cacheMb: number;
 }
 
+export interface MemoryProgress {
+  /** Purchases whose history is durable. */
+  readonly answered: number;
+  /** What the engine believes its entities in memory take. */
+  readonly cachedBytes: number;
+}
+
 // The process whose memory is measured: it owns the journal and runs the engine.
 
 const { dataDir, partitions, threads, cacheMb } = orderOf<MemoryEngineOrder>();
@@ -25,10 +32,10 @@ const engine = await Engine.start({
 });
 answer({
   running: async () => engine.state === "RUNNING",
-  /** Purchases whose history is durable. */
-  answered: async () => {
+  progress: async (): Promise<MemoryProgress> => {
     if (engine.state === "ERROR") await engine.finished;
-    return decidedIn(log, historiesTopic);
+    const cachedBytes = engine.tasks.reduce((sum, task) => sum + task.cachedBytes, 0);
+    return { answered: decidedIn(log, historiesTopic), cachedBytes };
   },
   keys: () => engine.count(historyStore),
   stop: async () => {

@@ -5,7 +5,7 @@ import { TopicHasher } from "../../src/cli/topic-hash.ts";
 import { KappaError, RecordBatchReader } from "../../src/index.ts";
 import { readFileLog } from "../../src/log/file-log-socket.ts";
 import { Child } from "./child.ts";
-import type { MemoryEngineOrder } from "./memory-engine-process.ts";
+import type { MemoryEngineOrder, MemoryProgress } from "./memory-engine-process.ts";
 import type { MemoryProducerOrder } from "./memory-producer-process.ts";
 import { historiesTopic } from "./memory-topology.ts";
 import { ResidentMemory } from "./resident-memory.ts";
@@ -23,6 +23,8 @@ export interface MemoryRun {
   /** Largest anonymous resident memory of the engine's process, over all phases. */
   readonly anonymousMbMax: number;
   readonly samples: number;
+  /** The most that the engine itself believed its cache to hold. */
+  readonly cachedMbMax: number;
   readonly loadPerSecond: number;
   readonly eventsPerSecond: number;
   /** Of the outputs before anything expired. */
@@ -58,6 +60,7 @@ class Run {
   readonly #options: MemoryOptions;
   readonly #engine: Child;
   #producer: Child | null = null;
+  #cachedBytesMax = 0;
 
   constructor(options: MemoryOptions) {
     this.#options = options;
@@ -86,17 +89,32 @@ class Run {
       await child.ended();
     }
     const { bytesMax, samples } = memory;
-    return { cacheMb, anonymousMbMax: megabytes(bytesMax), samples, loadPerSecond, eventsPerSecond, hash, expiry };
+    return {
+      cacheMb,
+      anonymousMbMax: megabytes(bytesMax),
+      samples,
+      cachedMbMax: this.#cachedBytesMax / 2 ** 20,
+      loadPerSecond,
+      eventsPerSecond,
+      hash,
+      expiry,
+    };
   }
 
   /** @returns purchases a second, from the first append to the last durable answer */
   async #phase(kind: "load" | "run", answers: number, producer: Child): Promise<number> {
-    const from = await this.#engine.ask<number>("answered");
+    const from = await this.#answered();
     const startMs = performance.now();
     const sent = producer.ask(kind);
-    await this.#until(`${answers} answers`, async () => (await this.#engine.ask<number>("answered")) >= answers);
+    await this.#until(`${answers} answers`, async () => (await this.#answered()) >= answers);
     await sent;
     return ((answers - from) / (performance.now() - startMs)) * 1000;
+  }
+
+  async #answered(): Promise<number> {
+    const { answered, cachedBytes } = await this.#engine.ask<MemoryProgress>("progress");
+    this.#cachedBytesMax = Math.max(this.#cachedBytesMax, cachedBytes);
+    return answered;
   }
 
   async #expire(producer: Child): Promise<Expiry> {

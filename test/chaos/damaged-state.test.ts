@@ -17,6 +17,8 @@ import { createTopics, registerSchemas } from "../../src/task/application.ts";
 import { decisionsHash } from "./decisions.ts";
 import { type HandbookData, handbookData } from "./handbook-data.ts";
 
+const model = join(import.meta.dirname, "../fixtures/handbook.onnx");
+
 // Goal: a damaged block of the local state, which nobody sees before it is read, costs a restore and nothing else.
 // Method: the engine's own worker is stopped half way, blocks of its tables are overwritten, and it goes on.
 
@@ -32,7 +34,7 @@ interface Place {
 async function run({ directory, log }: Place, generation: number, takenMax: number): Promise<ThreadReport[]> {
   const module = {
     module: new URL("../../topologies/handbook.ts", import.meta.url).href,
-    parameters: { model: join(import.meta.dirname, "../fixtures/handbook.onnx") },
+    parameters: { model },
   };
   const topology = await loadTopology(module);
   await createTopics(topology, log, partitions);
@@ -73,6 +75,7 @@ async function open(directory: string, data: HandbookData): Promise<Place> {
     partitions,
     transactions,
     labels,
+    model,
     order: mergeOrder(transactions, labels),
   });
   return { directory, log, data };

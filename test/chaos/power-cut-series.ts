@@ -185,7 +185,7 @@ class PowerCutSeries {
   /** Opens what is there, goes on to the end of the input, closes. */
   async #run({ directory, disk, promised, power }: Run): Promise<RunEnd> {
     const { transactions, labels } = this.#data;
-    const { partitions } = this.#options;
+    const { partitions, model } = this.#options;
     mkdirSync(directory, { recursive: true });
     const log = await openFileLog({ directory: join(directory, "log"), fileSystem: disk, segmentBytes });
     const reader = new DecisionReader(log);
@@ -194,7 +194,7 @@ class PowerCutSeries {
       const recovered = reader.count;
       const state = new VolatileState(join(directory, "state"), cacheBytesPerTask);
       power?.connect({ log, reader, state });
-      await appendInput({ log, dataDir: directory, partitions, transactions, labels, order: this.#order });
+      await appendInput({ log, dataDir: directory, partitions, transactions, labels, model, order: this.#order });
       await runToEnd({
         topology: this.#topology,
         log,
