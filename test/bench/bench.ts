@@ -188,7 +188,10 @@ class Bench {
     const order = { dataDir: join(this.#directory, "engine"), topology, decisionsTopic, threads };
     const options = { perSecond: rate, seconds, warmUpSeconds: Math.min(5, seconds), partitions };
     const run = await pacedRun(order, this.#workload, options);
-    say(`${rate}/s, ms from due time           p50       p99     p99.9`);
+    say(
+      `paced at ${rate}/s: the engine's process keeps ${run.coresBusy} cores busy, ${run.framesPerSecond} frames a second`,
+    );
+    say(`  ms from due time                   p50       p99     p99.9`);
     for (const [what, { p50, p99, p999 }] of [
       ["append and fdatasync alone", run.bareAppendMs],
       ["append beside the engine", run.appendMs],

@@ -6,7 +6,8 @@ import { Child } from "./child.ts";
 import type { Seen } from "./decision-reader.ts";
 import type { EngineOrder } from "./engine-process.ts";
 import { InputEncoder } from "./input-encoder.ts";
-import { type Percentiles, percentilesOf } from "./percentiles.ts";
+import type { PacedEngine } from "./paced-engine-process.ts";
+import { type Percentiles, percentilesOf, rounded } from "./percentiles.ts";
 import type { PacedAppends, PacedRecord, ProducerOrder } from "./producer-process.ts";
 import type { Workload } from "./workload.ts";
 
@@ -22,6 +23,8 @@ export interface PacedOptions {
 export interface PacedRun {
   readonly perSecond: number;
   readonly seconds: number;
+  readonly coresBusy: number;
+  readonly framesPerSecond: number;
   /** Until its append was durable, in a log that nobody else writes to. */
   readonly bareAppendMs: Percentiles;
   /** The same while the engine runs. */
@@ -32,8 +35,8 @@ export interface PacedRun {
   readonly decisionElsewhereMs: Percentiles;
 }
 
-/** How long decisions may be waited for when everything was appended. */
-const drainMs = 30_000;
+/** How long decisions are waited for when everything was appended: one that is later counts as lost. */
+const drainMs = 3000;
 
 /**
  * Appends what follows the preloaded events at a fixed pace, from a process of its own, to a log whose owner has
@@ -59,18 +62,24 @@ export async function pacedRun(engine: EngineOrder, workload: Workload, options:
   await owner.hear("running");
   producer.tell("go");
   const appends = await producer.hear<PacedAppends>("paced");
-  await pause(Math.min(drainMs, 2000));
+  owner.tell("sent");
+  await pause(drainMs);
   owner.tell("stop");
   producer.tell("stop");
-  const [here, elsewhere] = await Promise.all([owner.hear<Seen>("result"), producer.hear<Seen>("result")]);
+  const [{ seen, coresBusy, framesPerSecond }, elsewhere] = await Promise.all([
+    owner.hear<PacedEngine>("result"),
+    producer.hear<Seen>("result"),
+  ]);
   await Promise.all([owner.ended(), producer.ended()]);
   const from = perSecond * warmUpSeconds;
   return {
     perSecond,
     seconds,
+    coresBusy: rounded(coresBusy),
+    framesPerSecond: rounded(framesPerSecond),
     bareAppendMs: percentilesOf(durations(bare, bare.durableMs, Math.min(from, order.bareRecords >> 2))),
     appendMs: percentilesOf(durations(appends, appends.durableMs, from)),
-    decisionMs: percentilesOf(durations(appends, timesSeen(records, here), from)),
+    decisionMs: percentilesOf(durations(appends, timesSeen(records, seen), from)),
     decisionElsewhereMs: percentilesOf(durations(appends, timesSeen(records, elsewhere), from)),
   };
 }
