@@ -141,11 +141,18 @@ function report(invocation: Invocation, { log, passed }: DemoResult, folder: str
   terminal.next(`npx kappa run topologies/fraud/fraud-detection.ts --data-dir ${folder}`);
 }
 
+/** Signals this close together are one Ctrl-C. */
+const sameWishMs = 1000;
+
 /** Ctrl-C and SIGTERM: the first asks for a drain, the second ends at once. */
 class Interruption {
   readonly #controller = new AbortController();
+  #first = 0;
   readonly #listener = (): void => {
-    if (this.#controller.signal.aborted) process.exit(interruptedCode);
+    const now = performance.now();
+    // npm passes a Ctrl-C on that the terminal has sent to this process as well: two signals, one wish.
+    if (this.#controller.signal.aborted && now - this.#first > sameWishMs) process.exit(interruptedCode);
+    if (!this.#controller.signal.aborted) this.#first = now;
     this.#controller.abort();
   };
 
