@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { KappaError } from "../core/errors.ts";
 import { logLevels } from "../observability/logger.ts";
+import { defaultSettings } from "../task/settings.ts";
 
 /** What a person needs to know of an option besides its type. */
 export interface OptionDescription {
@@ -55,7 +56,7 @@ export const configSchema = z.strictObject({
     flag: "--threads",
   }),
   cacheMb: integer(1, 1_048_576)
-    .default(256)
+    .default(defaultSettings.cacheBytes / (1024 * 1024))
     .register(options, {
       description:
         "Memory for state, in MiB over all tasks of the process. At the limit entities leave memory and are read again " +
@@ -64,21 +65,21 @@ export const configSchema = z.strictObject({
       flag: "--cache-mb",
     }),
   commitIntervalMs: integer(0, 60_000)
-    .default(5)
+    .default(defaultSettings.commitIntervalMs)
     .register(options, {
       description:
-        "Shortest time between the starts of two commits of a task, in ms, unless `commitRecordsMax` wait. Bounds the " +
-        "work a crash repeats, adds to latency.",
+        "Shortest time between the starts of two rounds of commits of a thread, in ms, unless records are left over. " +
+        "Longer saves processor time, and adds to latency.",
       env: "COMMIT_INTERVAL_MS",
       flag: "--commit-interval-ms",
     }),
-  commitRecordsMax: integer(1, 1_000_000).default(2000).register(options, {
+  commitRecordsMax: integer(1, 1_000_000).default(defaultSettings.commitRecordsMax).register(options, {
     description: "Records one commit covers at most. At the limit the commit starts at once.",
     env: "COMMIT_RECORDS_MAX",
     flag: "--commit-records-max",
   }),
   mergeWaitMs: integer(0, 60_000)
-    .default(3)
+    .default(defaultSettings.mergeWaitMs)
     .register(options, {
       description:
         "How long a task waits for a source that is caught up but silent before it goes on without it, in ms. Longer " +
@@ -86,7 +87,7 @@ export const configSchema = z.strictObject({
       env: "MERGE_WAIT_MS",
       flag: "--merge-wait-ms",
     }),
-  bufferedRecordsMax: integer(1, 10_000_000).default(20_000).register(options, {
+  bufferedRecordsMax: integer(1, 10_000_000).default(defaultSettings.bufferedRecordsMax).register(options, {
     description:
       "Records a task holds for order before it pauses the inputs that are ahead. Bounds memory, not throughput.",
     env: "BUFFERED_RECORDS_MAX",

@@ -1,12 +1,12 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
+import { getHeapStatistics } from "node:v8";
 import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
-import type { FileLog } from "../log/file-log.ts";
-import { fileLogOfThread } from "../log/file-log-thread.ts";
+import { ThreadFileLog } from "../log/file-log-thread.ts";
 import { ThreadMeter } from "../observability/thread-meter.ts";
 import type { Scorer } from "../scoring/scorer.ts";
 import { LevelBackend } from "../state/level-backend.ts";
@@ -16,15 +16,12 @@ import { GlobalTable } from "../task/global-table.ts";
 import { loadModels } from "../task/models.ts";
 import type { Task, TaskTap } from "../task/task.ts";
 import { openTask, type TaskSurroundings } from "../task/task-opener.ts";
+import { SweepTurns } from "./sweep-turns.ts";
 import type { ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
 import { loadTopology } from "./topology-module.ts";
 
 /** How often a thread reports its progress and metrics, in ms. */
 const reportIntervalMs = 500;
-/** Entities that a sweep for expired ones looks at: per report while busy, per wake-up while idle. */
-const sweptBusy = 500;
-const sweptIdle = 20_000;
-
 export interface WorkerOptions {
   readonly order: ThreadOrder;
   readonly clock: Clock;
@@ -39,6 +36,7 @@ export class EngineWorker {
   readonly #tasks: Task[] = [];
   #globalTables: GlobalTable[] = [];
   #stopping = false;
+  #endPause: (() => void) | null = null;
   #lastReportMs = 0;
 
   constructor(options: WorkerOptions) {
@@ -50,6 +48,7 @@ export class EngineWorker {
     const request = message as ThreadRequest;
     if (request.kind === "stop") {
       this.#stopping = true;
+      this.#endPause?.();
       return;
     }
     this.#answer(request).then(
@@ -80,7 +79,7 @@ export class EngineWorker {
     let failure: unknown;
     const { order, clock } = this.#options;
     const topology = await loadTopology(order.topology);
-    const log = fileLogOfThread(order.log);
+    const log = ThreadFileLog.of(order.log);
     let scorers = new Map<number, Scorer>();
     try {
       const meter = this.#meter.open();
@@ -140,40 +139,76 @@ export class EngineWorker {
     }
   }
 
-  /** Runs cycles until nothing is left to do; between rounds the event loop turns, so that messages come through. */
-  async #loop(log: FileLog, around: TaskSurroundings): Promise<void> {
+  /**
+   * Rounds of one cycle a task. Tasks of a thread commit together: the journal then writes and syncs them as a group, and
+   * what they send each other arrives at once. A round that leaves rows behind is followed by the next without a pause;
+   * else one begins when `commitIntervalMs` has passed and there is news. Between rounds the event loop turns, so that
+   * messages come through.
+   */
+  async #loop(log: ThreadFileLog, around: TaskSurroundings): Promise<void> {
     const { clock, order } = this.#options;
+    const { commitIntervalMs, untilEnd } = order.settings;
+    const sweep = new SweepTurns(this.#tasks.length);
     while (!this.#stopping) {
+      const startMs = clock.monotonic();
       for (const table of this.#globalTables) table.refresh();
       let worked = false;
-      for (let i = 0; i < this.#tasks.length; i++) if (await this.#work(i, 0, around)) worked = true;
-      const nowMs = clock.monotonic();
-      if (nowMs - this.#lastReportMs >= reportIntervalMs) {
-        this.#lastReportMs = nowMs;
+      log.gather();
+      for (let i = 0; i < this.#tasks.length; i++) if (await this.#cycle(i, around)) worked = true;
+      log.release();
+      const endMs = clock.monotonic();
+      if (endMs - this.#lastReportMs >= reportIntervalMs) {
+        this.#lastReportMs = endMs;
         this.#reportProgress();
-        const swept = worked ? sweptBusy : sweptIdle;
-        for (let i = 0; i < this.#tasks.length; i++) if (await this.#work(i, swept, around)) worked = true;
       }
-      if (worked) {
-        await turn();
-        continue;
+      const swept = await this.#sweep(sweep, endMs, worked, around);
+      if (worked && this.#tasks.some((task) => task.full)) await turn();
+      else if (worked || swept) await this.#pauseUntil(startMs + commitIntervalMs);
+      else if (untilEnd && this.#tasks.every((task) => task.finished)) return;
+      else {
+        await log.changed(Math.min(...this.#tasks.map((task) => task.waitMs)));
+        await this.#pauseUntil(startMs + commitIntervalMs);
       }
-      if (order.settings.untilEnd && this.#tasks.every((task) => task.finished)) return;
-      await log.changed(Math.min(...this.#tasks.map((task) => task.waitMs)));
     }
   }
 
-  /** One cycle of a task, or a sweep of so many entities. @returns whether there is more to do at once */
-  async #work(index: number, swept: number, around: TaskSurroundings): Promise<boolean> {
+  /** A pause that a request to stop ends. */
+  async #pauseUntil(timeMs: number): Promise<void> {
+    const pauseMs = timeMs - this.#options.clock.monotonic();
+    if (pauseMs <= 0 || this.#stopping) return await turn();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, pauseMs);
+      this.#endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#endPause = null;
+  }
+
+  /** @returns whether the task did anything */
+  async #cycle(index: number, around: TaskSurroundings): Promise<boolean> {
     const task = this.#tasks[index] as Task;
     try {
-      if (swept === 0) return await task.cycle();
-      await task.sweep(swept);
-      return false;
+      return await task.cycle();
     } catch (error) {
       this.#tasks[index] = await this.#restored(task, error, around);
       return true;
     }
+  }
+
+  /** Sweeps a few entities of the next task when it is time. @returns whether it did */
+  async #sweep(turns: SweepTurns, nowMs: number, worked: boolean, around: TaskSurroundings): Promise<boolean> {
+    if (!turns.come(nowMs, worked)) return false;
+    const index = turns.next((i, busy) => (this.#tasks[i] as Task).sweepDue(busy));
+    const task = this.#tasks[index];
+    if (task === undefined) return false;
+    try {
+      await task.sweep(turns.entities);
+    } catch (error) {
+      this.#tasks[index] = await this.#restored(task, error, around);
+    }
+    return true;
   }
 
   /**
@@ -192,6 +227,7 @@ export class EngineWorker {
   }
 
   #reportProgress(): void {
+    for (const task of this.#tasks) task.sample();
     const tasks = this.#tasks.map((task) => ({
       partition: task.partition,
       sequence: task.sequence,
@@ -199,6 +235,7 @@ export class EngineWorker {
       lag: task.lag,
       cachedBytes: task.database.cachedBytes,
     }));
-    this.#options.report({ kind: "progress", tasks, metrics: this.#meter.report() });
+    const heapBytes = getHeapStatistics().total_heap_size;
+    this.#options.report({ kind: "progress", tasks, metrics: this.#meter.report(), heapBytes });
   }
 }

@@ -10,6 +10,7 @@ import type { MeterReport } from "../observability/thread-meter.ts";
 import { createTopics, partitionCount, partitionedInputs, registerSchemas } from "../task/application.ts";
 import { defaultSettings, type TaskSettings } from "../task/settings.ts";
 import { commitsTopic, type Topology } from "../topology/graph.ts";
+import { Collector } from "./collector.ts";
 import type { TaskProgress, ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
 import { loadTopology, type TopologyModule } from "./topology-module.ts";
 
@@ -45,6 +46,7 @@ interface EngineThread {
   readonly worker: Worker;
   readonly partitions: readonly number[];
   tasks: readonly TaskProgress[];
+  heapBytes: number;
   running: boolean;
 }
 
@@ -59,6 +61,7 @@ export class Engine {
   readonly finished: Promise<void>;
   readonly #options: EngineOptions;
   readonly #threads: EngineThread[] = [];
+  readonly #collector = new Collector();
   readonly #waiting = new Map<
     number,
     { readonly resolve: (answer: unknown) => void; readonly reject: (error: unknown) => void }
@@ -148,7 +151,7 @@ export class Engine {
       transferList: [order.log.port],
       resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
     });
-    const thread: EngineThread = { worker, partitions, tasks: [], running: false };
+    const thread: EngineThread = { worker, partitions, tasks: [], heapBytes: 0, running: false };
     this.#threads.push(thread);
     worker.on("message", (report: ThreadReport) => this.#receive(number, thread, report));
     worker.on("error", (error) =>
@@ -182,6 +185,8 @@ export class Engine {
         break;
       case "progress":
         thread.tasks = report.tasks;
+        thread.heapBytes = report.heapBytes;
+        this.#collector.heaps(this.#threads.map(({ heapBytes }) => heapBytes));
         this.#options.onMetrics?.(number, report.metrics);
         break;
       case "answer":

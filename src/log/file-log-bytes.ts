@@ -27,7 +27,9 @@ const openFilesMax = 16;
 export interface ByteWindow {
   readonly segment: number;
   readonly start: number;
-  readonly bytes: Buffer;
+  readonly memory: Buffer;
+  /** What of its memory was read so far: more may follow, so that the end of a log is not read again and again. */
+  bytes: Buffer;
   /** Starts of the frames within whose CRCs were checked. */
   readonly checked: Set<number>;
 }
@@ -41,12 +43,17 @@ export class SegmentBytes {
   readonly #directory: string;
   /** In the order of opening, which is the order of closing. */
   readonly #files = new Map<number, ReadableFile>();
+  readonly #recycles: boolean;
   #windows: ByteWindow[] = [];
   #keptBytes = 0;
+  /** Memory of a window that was let go. */
+  #spare: Buffer | undefined;
 
-  constructor(fileSystem: FileSystem, directory: string) {
+  /** @param recycles whether the memory of windows is used again: slices of one then hold only until the next is made */
+  constructor(fileSystem: FileSystem, directory: string, recycles: boolean) {
     this.#fileSystem = fileSystem;
     this.#directory = directory;
+    this.#recycles = recycles;
   }
 
   /** undefined when retention removed the segment. */
@@ -81,20 +88,43 @@ export class SegmentBytes {
     }
     const file = this.#file(segment);
     if (file === undefined) return undefined;
-    const bytes = Buffer.allocUnsafeSlow(Math.max(end, Math.min(start + windowBytes, limit)) - start);
-    const length = file.read(bytes, start);
-    if (length < end - start)
-      throw this.#corrupt(segment, start, `the file ends at ${start + length}, ${end} bytes are durable`);
-    const window = { segment, start, bytes: bytes.subarray(0, length), checked: new Set<number>() };
+    const last = this.#windows.at(-1);
+    if (last?.segment === segment && last.start <= start && end <= last.start + last.memory.length) {
+      this.#fill(last, file, end, limit);
+      return last;
+    }
+    const memory = this.#memoryOf(Math.max(end - start, windowBytes));
+    const window = { segment, start, memory, bytes: memory.subarray(0, 0), checked: new Set<number>() };
+    this.#fill(window, file, end, limit);
     this.#keep(window);
     return window;
   }
 
+  /** Reads on where the window ends, as far as its memory goes. */
+  #fill(window: ByteWindow, file: ReadableFile, end: number, limit: number): void {
+    const { segment, start, memory, bytes } = window;
+    const readEnd = Math.min(limit, start + memory.length);
+    const length = bytes.length + file.read(memory.subarray(bytes.length, readEnd - start), start + bytes.length);
+    if (length < end - start)
+      throw this.#corrupt(segment, start, `the file ends at ${start + length}, ${end} bytes are durable`);
+    window.bytes = memory.subarray(0, length);
+  }
+
+  #memoryOf(length: number): Buffer {
+    const spare = this.#spare;
+    if (spare?.length !== length) return Buffer.allocUnsafeSlow(length);
+    this.#spare = undefined;
+    return spare;
+  }
+
   #keep(window: ByteWindow): void {
     this.#windows.push(window);
-    this.#keptBytes += window.bytes.length;
-    while ((this.#keptBytes > keptBytesMax || this.#windows.length > keptWindowsMax) && this.#windows.length > 1)
-      this.#keptBytes -= this.#windows.shift()?.bytes.length ?? 0;
+    this.#keptBytes += window.memory.length;
+    while ((this.#keptBytes > keptBytesMax || this.#windows.length > keptWindowsMax) && this.#windows.length > 1) {
+      const { memory } = this.#windows.shift() as ByteWindow;
+      this.#keptBytes -= memory.length;
+      if (this.#recycles && memory.length === windowBytes) this.#spare = memory;
+    }
   }
 
   /** The window with the frame [start, end), checked whole. undefined when retention removed the segment. */

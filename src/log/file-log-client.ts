@@ -7,15 +7,22 @@ import { checkSections, transactionBytes } from "./transaction.ts";
 
 /** Carries requests to the owner of the journal; replies come to `JournalClient.receive`. */
 export interface ClientTransport {
+  /** Memory for a frame of so many bytes. */
+  allocate(length: number): Buffer;
   /** Takes over the frame. */
   send(request: JournalRequest, frame: Buffer | undefined): void;
+  /** The owner has answered for a frame: it needs its memory no more. */
+  settled(frame: Buffer): void;
   close(): Promise<void>;
 }
 
-/** Bytes of frames that may be on their way to the owner unanswered; further ones are encoded when their turn comes. */
+/** Bytes of frames that may be on their way to the owner unanswered; further ones wait here. */
 const unansweredBytesMax = 32 * 1024 * 1024;
 
 interface Waiting {
+  /** Of an append. */
+  readonly frame: Buffer | undefined;
+  /** Kept apart: the memory of a frame that moved to the owner has no length here any more. */
   readonly frameBytes: number;
   resolve(values: readonly number[]): void;
   reject(error: KappaError): void;
@@ -24,7 +31,7 @@ interface Waiting {
 /** An append that waits for room. */
 interface Held {
   readonly writer: JournalWriter;
-  readonly sections: readonly TransactionSection[];
+  readonly frame: Buffer;
   readonly waiting: Waiting;
 }
 
@@ -39,9 +46,14 @@ export class JournalClient {
   #token = 0;
   #failure: KappaError | undefined;
 
+  readonly #topicIdOf: (name: string) => number;
+  readonly #allocate: (length: number) => Buffer;
+
   constructor(reader: FileLogReader, transport: ClientTransport) {
     this.#reader = reader;
     this.#transport = transport;
+    this.#topicIdOf = (name) => reader.topics.idOf(name);
+    this.#allocate = (length) => transport.allocate(length);
   }
 
   async createTopic(topic: Topic): Promise<void> {
@@ -63,41 +75,41 @@ export class JournalClient {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) throw this.#failure;
       const token = this.#token++;
-      this.#waiting.set(token, { frameBytes: 0, resolve, reject });
+      this.#waiting.set(token, { frame: undefined, frameBytes: 0, resolve, reject });
       this.#transport.send(requestOf(token), undefined);
     });
   }
 
   /** Sends a transaction, now or when there is room. Called in the order of the writer's appends. */
   append(writer: JournalWriter, sections: readonly TransactionSection[]): Promise<readonly number[]> {
-    const frameBytes = transactionBytes(sections);
+    transactionBytes(sections);
     checkSections(sections, (name) => this.#reader.topicNamed(name));
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) throw this.#failure;
-      const waiting = { frameBytes, resolve, reject };
-      if (this.#held.length > 0 || this.#full(frameBytes)) this.#held.push({ writer, sections, waiting });
-      else this.#send(writer, sections, waiting);
+      const frame = encodeTransaction(sections, this.#topicIdOf, this.#allocate);
+      const waiting = { frame, frameBytes: frame.length, resolve, reject };
+      if (this.#held.length > 0 || this.#full(frame)) this.#held.push({ writer, frame, waiting });
+      else this.#send(writer, frame, waiting);
     });
   }
 
-  #full(frameBytes: number): boolean {
-    return this.#unansweredBytes > 0 && this.#unansweredBytes + frameBytes > unansweredBytesMax;
+  #full(frame: Buffer): boolean {
+    return this.#unansweredBytes > 0 && this.#unansweredBytes + frame.length > unansweredBytesMax;
   }
 
-  #send(writer: JournalWriter, sections: readonly TransactionSection[], waiting: Waiting): void {
+  #send(writer: JournalWriter, frame: Buffer, waiting: Waiting): void {
     const token = this.#token++;
     this.#waiting.set(token, waiting);
-    this.#unansweredBytes += waiting.frameBytes;
-    const frame = encodeTransaction(sections, (name) => this.#reader.topics.idOf(name));
+    this.#unansweredBytes += frame.length;
     this.#transport.send({ kind: "append", token, writer: writer.number }, frame);
   }
 
   receive(reply: JournalReply): void {
     for (const outcome of reply.outcomes) this.#settle(outcome);
     let sent = 0;
-    for (const { writer, sections, waiting } of this.#held) {
-      if (this.#full(waiting.frameBytes)) break;
-      this.#send(writer, sections, waiting);
+    for (const { writer, frame, waiting } of this.#held) {
+      if (this.#full(frame)) break;
+      this.#send(writer, frame, waiting);
       sent++;
     }
     if (sent > 0) this.#held = this.#held.slice(sent);
@@ -107,7 +119,10 @@ export class JournalClient {
     const waiting = this.#waiting.get(outcome.token);
     if (waiting === undefined) return;
     this.#waiting.delete(outcome.token);
-    this.#unansweredBytes -= waiting.frameBytes;
+    if (waiting.frame !== undefined) {
+      this.#unansweredBytes -= waiting.frameBytes;
+      this.#transport.settled(waiting.frame);
+    }
     if ("error" in outcome) waiting.reject(errorOf(outcome.error));
     else waiting.resolve(outcome.values);
   }

@@ -47,12 +47,16 @@ export const frameKind = { snapshot: 1, topic: 2, transaction: 3 } as const;
 /** Numeric id of a topic in this journal. */
 export type TopicIdOf = (name: string) => number;
 
-/** Encodes a transaction into a buffer of its own, ready to be transferred to the owner and patched there. */
-export function encodeTransaction(sections: readonly TransactionSection[], topicIdOf: TopicIdOf): Buffer {
+/** Encodes a transaction into memory of its own, ready to be handed to the owner and patched there. */
+export function encodeTransaction(
+  sections: readonly TransactionSection[],
+  topicIdOf: TopicIdOf,
+  allocate: (length: number) => Buffer,
+): Buffer {
   const bodyAt = headLength + sections.length * sectionLength;
   let bodyLength = 0;
   for (const section of sections) bodyLength += section.bytes.length;
-  const frame = Buffer.allocUnsafeSlow(bodyAt + bodyLength);
+  const frame = allocate(bodyAt + bodyLength);
   let bodyOffset = 0;
   for (let i = 0; i < sections.length; i++) {
     const section = sections[i];

@@ -22,6 +22,12 @@ export type JournalRequest =
       readonly offset: number;
     };
 
+/** A request as it goes through a message port, with the frame of an append: memory that moves, or a place in the ring. */
+export interface JournalEnvelope {
+  readonly request: JournalRequest;
+  readonly frame: ArrayBuffer | { readonly at: number; readonly length: number } | undefined;
+}
+
 /** Outcomes of requests: all that one fsync settled travel in one reply. */
 export interface JournalReply {
   readonly outcomes: readonly Outcome[];

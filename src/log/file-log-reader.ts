@@ -31,10 +31,11 @@ export class FileLogReader {
   /** The next offsets at the start of a segment, as its snapshot has them: small, and never dropped. */
   readonly #nextOffsets = new Map<number, readonly number[]>();
 
-  constructor(fileSystem: FileSystem, directory: string, source: EndsSource) {
+  /** @param recycles as of `SegmentBytes` */
+  constructor(fileSystem: FileSystem, directory: string, source: EndsSource, recycles: boolean) {
     this.#fileSystem = fileSystem;
     this.#directory = directory;
-    this.#bytes = new SegmentBytes(fileSystem, directory);
+    this.#bytes = new SegmentBytes(fileSystem, directory, recycles);
     this.#source = source;
     this.refresh();
   }

@@ -47,7 +47,7 @@ export async function recoverJournal(fileSystem: FileSystem, directory: string):
     throw corrupt(segmentPath(directory, durable.segment), 0, "the segment is missing");
   }
   checkContiguous(directory, segments, durable);
-  const bytes = new SegmentBytes(fileSystem, directory);
+  const bytes = new SegmentBytes(fileSystem, directory, false);
   try {
     const names = new Set(fileSystem.list(directory).map((name) => join(directory, name)));
     for (const sealed of segments.slice(0, -1))

@@ -94,9 +94,15 @@ class SocketTransport implements ClientTransport {
     socket.on("close", () => ended("ended"));
   }
 
+  allocate(length: number): Buffer {
+    return Buffer.allocUnsafeSlow(length);
+  }
+
   send(request: JournalRequest, frame: Buffer | undefined): void {
     sendMessage(this.#socket, request, frame);
   }
+
+  settled(): void {}
 
   async close(): Promise<void> {
     if (this.#socket.closed) return;
@@ -122,9 +128,19 @@ class NoTransport implements ClientTransport {
     this.#directory = directory;
   }
 
+  allocate(): Buffer {
+    throw this.#closed();
+  }
+
   send(): void {
+    throw this.#closed();
+  }
+
+  settled(): void {}
+
+  #closed(): KappaError {
     const directory = this.#directory;
-    throw new KappaError("KAPPA_LOG_CLOSED", `the log in ${directory} was opened for reading only`, { directory });
+    return new KappaError("KAPPA_LOG_CLOSED", `the log in ${directory} was opened for reading only`, { directory });
   }
 
   close(): Promise<void> {

@@ -6,7 +6,7 @@ import { type ClientTransport, JournalClient } from "./file-log-client.ts";
 import { FileLogCursor } from "./file-log-cursor.ts";
 import type { EndsSource } from "./file-log-ends.ts";
 import { FileLogOwner } from "./file-log-owner.ts";
-import type { JournalRequest } from "./file-log-protocol.ts";
+import type { JournalEnvelope, JournalRequest } from "./file-log-protocol.ts";
 import { FileLogReader } from "./file-log-reader.ts";
 import { JournalSession, type SessionHost } from "./file-log-session.ts";
 import { type FileSystem, nodeFileSystem } from "./file-system.ts";
@@ -30,10 +30,11 @@ export class FileLog implements Log {
     fileSystem: FileSystem,
     ends: EndsSource,
     connect: (client: () => JournalClient) => ClientTransport,
+    recycles = false,
   ) {
     this.#directory = directory;
     this.#ends = ends;
-    this.#reader = new FileLogReader(fileSystem, directory, ends);
+    this.#reader = new FileLogReader(fileSystem, directory, ends, recycles);
     this.#client = new JournalClient(
       this.#reader,
       connect(() => this.#client),
@@ -113,10 +114,15 @@ export interface FileLogOptions {
 /** With one transaction more a position still fits in 31 bits. */
 const segmentBytesMax = 1024 * 1024 * 1024;
 
+/** Bytes of frames that a thread may have under way without an allocation: what a light load needs. */
+const ringBytes = 1024 * 1024;
+
 /** What another thread of the owner's process needs: post it with `transferList: [handle.port]`. */
 export interface FileLogHandle {
   readonly directory: string;
   readonly ends: SharedArrayBuffer;
+  /** For a `FrameRing`. */
+  readonly frames: SharedArrayBuffer;
   readonly port: MessagePort;
 }
 
@@ -137,12 +143,17 @@ export class OwnedFileLog extends FileLog {
   threadHandle(): FileLogHandle {
     const { port1, port2 } = new MessageChannel();
     const session = new JournalSession(this.#owner, (reply) => port1.postMessage(reply));
-    port1.on("message", ({ request, frame }: { request: JournalRequest; frame: ArrayBuffer | undefined }) =>
-      session.receive(request, frame === undefined ? undefined : Buffer.from(frame)),
-    );
+    const frames = new SharedArrayBuffer(ringBytes);
+    port1.on("message", (envelopes: readonly JournalEnvelope[]) => {
+      for (const { request, frame } of envelopes) {
+        if (frame === undefined) session.receive(request, undefined);
+        else if (frame instanceof ArrayBuffer) session.receive(request, Buffer.from(frame));
+        else session.receive(request, Buffer.from(frames, frame.at, frame.length));
+      }
+    });
     port1.on("close", () => this.#ports.delete(port1));
     this.#ports.add(port1);
-    return { directory: this.#directory, ends: this.#owner.ends.memory, port: port2 };
+    return { directory: this.#directory, ends: this.#owner.ends.memory, frames, port: port2 };
   }
 
   override close(): Promise<void> {
@@ -165,9 +176,15 @@ class DirectTransport implements ClientTransport {
     this.#session = new JournalSession(host, (reply) => client().receive(reply));
   }
 
+  allocate(length: number): Buffer {
+    return Buffer.allocUnsafeSlow(length);
+  }
+
   send(request: JournalRequest, frame: Buffer | undefined): void {
     this.#session.receive(request, frame);
   }
+
+  settled(): void {}
 
   close(): Promise<void> {
     return Promise.resolve();

@@ -3,8 +3,8 @@ import { promisify } from "node:util";
 
 /**
  * Every file call of the embedded log, and nothing else: so that a test can record them and cut the power in between.
- * Writing calls are asynchronous, since they run beside an event loop that serves requests; reads are synchronous, since
- * they are mostly memory copies from the page cache and a cursor must not yield.
+ * Calls that may wait for the disk are asynchronous, since they run beside an event loop that serves requests; reads are
+ * synchronous, since they are mostly memory copies from the page cache and a cursor must not yield.
  */
 export interface FileSystem {
   makeDirectory(path: string): Promise<void>;
@@ -52,6 +52,12 @@ const rm = promisify(fs.rm);
 /** Buffers in one `writev`: IOV_MAX of Linux. */
 const buffersPerWrite = 1024;
 
+/**
+ * Bytes up to which a write is made at once. A small one is a copy into the page cache, a tenth of the price of a thread
+ * of the pool, where it would also wait behind fsyncs of the state. A large one may be held up until pages are written.
+ */
+const copiedBytesMax = 128 * 1024;
+
 export const nodeFileSystem: FileSystem = {
   async makeDirectory(path) {
     await mkdir(path, { recursive: true, mode: 0o700 });
@@ -95,10 +101,16 @@ class NodeWritableFile implements WritableFile {
   }
 
   async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    let byteLength = 0;
+    for (const buffer of buffers) byteLength += buffer.length;
     let at = position;
     let rest = buffers;
     while (rest.length > 0) {
-      const { bytesWritten } = await writev(this.#descriptor, rest.slice(0, buffersPerWrite), at);
+      const next = rest.slice(0, buffersPerWrite);
+      const bytesWritten =
+        byteLength <= copiedBytesMax
+          ? fs.writevSync(this.#descriptor, next, at)
+          : (await writev(this.#descriptor, next, at)).bytesWritten;
       at += bytesWritten;
       rest = after(rest, bytesWritten);
     }

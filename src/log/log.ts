@@ -39,7 +39,7 @@ export interface TransactionSection {
   readonly partition: number;
   /** Records in `bytes`, at least 1. */
   readonly count: number;
-  /** Encoded as in `record-batch.ts`. Ownership passes to the log: the caller never touches the bytes again. */
+  /** Encoded as in `record-batch.ts`. */
   readonly bytes: Buffer;
   /** Smallest and largest record timestamp within. */
   readonly minTimeMs: number;
@@ -60,6 +60,8 @@ export interface Appended {
 export interface Writer {
   readonly id: string;
   /**
+   * Takes the bytes of the sections before it returns: the caller may write over them, whatever becomes of the promise.
+   *
    * @returns once the transaction is durable (fsynced, or acknowledged by the broker)
    * @throws KAPPA_TASK_FENCED when a newer writer of this id exists; KAPPA_TOPIC_UNKNOWN; KAPPA_TRANSACTION_TOO_LARGE
    *   (nothing was written and, of all failures, this one leaves the writer usable); KAPPA_LOG_FAILED

@@ -117,7 +117,8 @@ export class MemoryLog implements Log {
     const baseOffset = held.writtenEnd;
     held.writtenEnd += BigInt(count);
     if (!this.#manualDurability) held.durableEnd = held.writtenEnd;
-    held.batches.push({ batch: { topic, partition, baseOffset, count, bytes }, end: held.writtenEnd, maxTimeMs });
+    const batch = { topic, partition, baseOffset, count, bytes: Buffer.from(bytes) };
+    held.batches.push({ batch, end: held.writtenEnd, maxTimeMs });
     return baseOffset;
   }
 

@@ -18,7 +18,13 @@ export interface RecordHeader {
 
 const noHeaders: readonly RecordHeader[] = [];
 
-/** Encodes records into one growing buffer; `take` hands the bytes over and starts anew. */
+/** A buffer up to this size is kept, however little of it was used last. */
+const keptBytes = 64 * 1024;
+
+/**
+ * Encodes records into one growing buffer. `take` hands the bytes over and starts anew; `written` lends them until
+ * `clear`, which costs no new buffer.
+ */
 export class RecordBatchWriter {
   #buffer: Buffer;
   #at = 0;
@@ -152,13 +158,30 @@ export class RecordBatchWriter {
 
   /** The bytes written so far; they belong to the caller now. */
   take(): Buffer {
-    const taken = this.#buffer.subarray(0, this.#at);
+    const taken = this.written();
     this.#buffer = Buffer.allocUnsafeSlow(Math.max(4096, Math.min(this.#at * 2, 1 << 22)));
+    this.#restart();
+    return taken;
+  }
+
+  /** The bytes written so far, until more is written. */
+  written(): Buffer {
+    return this.#buffer.subarray(0, this.#at);
+  }
+
+  /** Starts anew over the bytes written so far. */
+  clear(): void {
+    // One large batch must not hold its memory for ever.
+    if (this.#buffer.length > keptBytes && this.#at < this.#buffer.length / 8)
+      this.#buffer = Buffer.allocUnsafeSlow(Math.max(keptBytes, this.#at * 2));
+    this.#restart();
+  }
+
+  #restart(): void {
     this.#at = 0;
     this.#count = 0;
     this.#minTimeMs = Number.POSITIVE_INFINITY;
     this.#maxTimeMs = Number.NEGATIVE_INFINITY;
-    return taken;
   }
 }
 

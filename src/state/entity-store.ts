@@ -1,4 +1,5 @@
 import { crc32 } from "node:zlib";
+import { assert } from "../core/assert.ts";
 import { KappaError } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
@@ -32,6 +33,8 @@ export const entityFlags = {
   unlogged: 16,
   /** In the cache no more. */
   gone: 32,
+  /** Of a flush that has begun, and not in its batch yet: encoded before anything can change it. */
+  pending: 64,
 } as const;
 
 const held = entityFlags.dirty | entityFlags.flushing | entityFlags.unlogged;
@@ -136,6 +139,11 @@ export class EntityStore<E extends Entity> {
   #goneCount = 0;
   #dirty: E[] = [];
   #flushing: E[] = [];
+  /** Of the flush that is being encoded; null when all of it is. */
+  #batch: BackendBatch | null = null;
+  #parts: PartSink | null = null;
+  /** The next of `#flushing` to encode. */
+  #encodeAt = 0;
   readonly #keyBuffer: Buffer = Buffer.allocUnsafeSlow(keyBytesMax + 16);
   readonly #writer = new ByteWriter();
   readonly #reader = new ByteReader();
@@ -158,7 +166,10 @@ export class EntityStore<E extends Entity> {
   find(key: StateKey): E | undefined {
     const cached = this.#entities.get(key);
     if (cached !== undefined) {
-      if ((cached.flags & entityFlags.deleted) !== 0) return undefined;
+      if ((cached.flags & (entityFlags.deleted | entityFlags.pending)) !== 0) {
+        if ((cached.flags & entityFlags.deleted) !== 0) return undefined;
+        this.#encode(cached); // whoever finds it may change it
+      }
       cached.flags |= entityFlags.used;
       return cached;
     }
@@ -190,6 +201,10 @@ export class EntityStore<E extends Entity> {
   changed(entity: E): void {
     const flags = entity.flags;
     if ((flags & entityFlags.dirty) === 0) {
+      assert(
+        (flags & entityFlags.pending) === 0,
+        () => `store ${this.name}: an entity changed that was not found first`,
+      );
       entity.flags = flags | entityFlags.dirty;
       this.#dirty.push(entity);
       this.#budget.dirtyBytes += entity.bytes;
@@ -242,28 +257,52 @@ export class EntityStore<E extends Entity> {
     return this.#partReader.reset(bytes, prefixBytes);
   }
 
-  /** Puts all that is dirty into `batch`. @returns how many entities */
-  encodeDirty(batch: BackendBatch): number {
-    const parts = this.#partSink(batch);
+  /**
+   * Makes all that is dirty the content of `batch`, as it is now: `encodePending` puts it there bit by bit, and `find`
+   * what is asked for before its turn.
+   */
+  beginFlush(batch: BackendBatch): void {
     const flushing = this.#dirty;
     this.#dirty = this.#flushing;
     this.#flushing = flushing;
-    for (const entity of flushing) {
-      entity.flags = (entity.flags & ~entityFlags.dirty) | entityFlags.flushing;
-      this.kind.encodeParts?.(entity, parts);
-      if ((entity.flags & entityFlags.deleted) !== 0) {
-        batch.delete(this.#keyBuffer.subarray(0, this.#writeEntityKey(entity.key)));
-        continue;
-      }
-      const writer = this.#beginValue(this.kind.newestMs(entity));
-      this.kind.encode(entity, writer);
-      const keyEnd = this.#writeEntityKey(entity.key);
-      batch.put(this.#keyBuffer.subarray(0, keyEnd), this.#endValue(keyEnd));
-    }
-    return flushing.length;
+    for (const entity of flushing)
+      entity.flags = (entity.flags & ~entityFlags.dirty) | entityFlags.flushing | entityFlags.pending;
+    this.#batch = batch;
+    this.#parts = this.#partSink(batch);
+    this.#encodeAt = 0;
   }
 
-  /** The batch of the last `encodeDirty` is on disk. */
+  /** Puts the next entities into the batch, `bytesMax` of memory or one more. @returns their bytes; 0 when none is left */
+  encodePending(bytesMax: number): number {
+    const flushing = this.#flushing;
+    let bytes = 0;
+    while (this.#batch !== null && bytes < bytesMax) {
+      const entity = flushing[this.#encodeAt++];
+      if (entity === undefined) this.#batch = this.#parts = null;
+      else if ((entity.flags & entityFlags.pending) !== 0) {
+        bytes += entity.bytes;
+        this.#encode(entity);
+      }
+    }
+    return bytes;
+  }
+
+  #encode(entity: E): void {
+    const [batch, parts] = [this.#batch, this.#parts];
+    assert(batch !== null && parts !== null, () => `store ${this.name}: an entity is pending and no flush under way`);
+    entity.flags &= ~entityFlags.pending;
+    this.kind.encodeParts?.(entity, parts);
+    if ((entity.flags & entityFlags.deleted) !== 0) {
+      batch.delete(this.#keyBuffer.subarray(0, this.#writeEntityKey(entity.key)));
+      return;
+    }
+    const writer = this.#beginValue(this.kind.newestMs(entity));
+    this.kind.encode(entity, writer);
+    const keyEnd = this.#writeEntityKey(entity.key);
+    batch.put(this.#keyBuffer.subarray(0, keyEnd), this.#endValue(keyEnd));
+  }
+
+  /** The batch of the last `beginFlush` is on disk. */
   flushed(): void {
     for (const entity of this.#flushing) {
       entity.flags &= ~entityFlags.flushing;

@@ -5,6 +5,7 @@ import { Arena } from "./arena.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { Changelog, type ChangelogSection } from "./changelog.ts";
 import { type CacheBudget, type Entity, type EntityKind, EntityStore, entityFlags } from "./entity-store.ts";
+import { ExpirySweep } from "./expiry-sweep.ts";
 import type { BackendBatch, StateBackend } from "./state-backend.ts";
 import type { StateKey } from "./state-key.ts";
 import { parseLayout, requireCompatible, type StoreLayout } from "./store-layout.ts";
@@ -18,11 +19,14 @@ export interface StateDatabaseOptions {
   readonly cacheBytes: number;
 }
 
-/** A flush whose batch is built and not written yet. */
+/**
+ * A flush that has begun: it holds the state as it was then. Its batch is built bit by bit, so that rows need not wait
+ * for all of it.
+ */
 export interface PendingFlush {
-  /** Entities in it. */
-  readonly entities: number;
-  /** Writes and fsyncs it: to be called once the log says that the commit at its position is durable. */
+  /** Encodes about `bytesMax` more bytes of entities. @returns whether all of them are in the batch */
+  encode(bytesMax: number): boolean;
+  /** Writes and fsyncs it, whole: to be called once the log says that the commit at its position is durable. */
   write(): Promise<void>;
 }
 
@@ -37,9 +41,6 @@ const dirtyShare = 0.25;
  * task up for about 30 ms.
  */
 const dirtyBytesMax = 4 * 1024 * 1024;
-
-/** Bytes deleted by sweeps after which their space is given back. */
-const compactionBytes = 8 * 1024 * 1024;
 
 const metaStore = 0;
 const positionKey = Buffer.from([metaStore, 1]);
@@ -78,13 +79,7 @@ export class StateDatabase {
   #position: Buffer | null = null;
   #flushNumber = 0;
   #flushing = false;
-  #sweepStore = 0;
-  #sweepAfter: StateKey | null = null;
-  #sweptBytes = 0;
-  /** The flush that takes what was swept last off the disk. */
-  #sweptFlush = 0;
-  /** A store whose swept values are off the disk once this flush is written. */
-  #compaction: { readonly store: EntityStore<Entity>; readonly afterFlush: number } | null = null;
+  readonly #sweep = new ExpirySweep(this);
 
   private constructor(options: StateDatabaseOptions) {
     this.#backend = options.backend;
@@ -135,6 +130,11 @@ export class StateDatabase {
     return this.#budget.dirtyBytes > 0;
   }
 
+  /** Flushes begun so far. */
+  get flushNumber(): number {
+    return this.#flushNumber;
+  }
+
   /** Whether a flush was begun and is not on disk yet. */
   get flushing(): boolean {
     return this.#flushing;
@@ -156,6 +156,7 @@ export class StateDatabase {
     const orderTime = this.#backend.get(orderTimeKey(store.number));
     if (orderTime !== undefined) store.orderTimeMs = unsealed(orderTime, "order time").f64();
     this.#stores.set(name, store as unknown as EntityStore<Entity>);
+    this.#sweep.add(store as unknown as EntityStore<Entity>);
     return store;
   }
 
@@ -192,8 +193,8 @@ export class StateDatabase {
   }
 
   /**
-   * Takes everything that changed, and the position the state is at, into a batch. Call it between two rows, after the
-   * changelog was taken; entities that change from now on belong to the next flush. One flush at a time.
+   * Makes everything that changed, and the position the state is at, one batch. Call it between two rows, after the
+   * changelog was taken; what changes from now on belongs to the next flush. One flush at a time.
    */
   beginFlush(position: Buffer): PendingFlush {
     assert(!this.#flushing, () => `flush ${this.#flushNumber + 1} began before flush ${this.#flushNumber} was written`);
@@ -201,16 +202,25 @@ export class StateDatabase {
     this.#flushing = true;
     const batch = this.#backend.batch();
     const flush = ++this.#flushNumber;
-    let entities = 0;
-    for (const store of this.#stores.values()) entities += store.encodeDirty(batch);
+    for (const store of this.#stores.values()) store.beginFlush(batch);
     this.#putMeta(batch, flush, position);
     this.#budget.flushingBytes = this.#budget.dirtyBytes;
     this.#budget.dirtyBytes = 0;
     const written = Buffer.from(position);
-    return { entities, write: () => this.#writeFlush(batch, written) };
+    return { encode: (bytesMax) => this.#encode(bytesMax), write: () => this.#writeFlush(batch, written) };
+  }
+
+  #encode(bytesMax: number): boolean {
+    let left = bytesMax;
+    for (const store of this.#stores.values()) {
+      left -= store.encodePending(left);
+      if (left <= 0) return false;
+    }
+    return true;
   }
 
   async #writeFlush(batch: BackendBatch, position: Buffer): Promise<void> {
+    this.#encode(Number.POSITIVE_INFINITY);
     await batch.write(true);
     for (const store of this.#stores.values()) store.flushed();
     this.#budget.flushingBytes = 0;
@@ -316,56 +326,20 @@ export class StateDatabase {
     return count;
   }
 
-  /**
-   * Looks at the next `entriesMax` entities on disk, going round all stores, and deletes those past retention; the next flush takes them off the disk, and a later call gives the space back. What a sweep deletes
-   * equals what is absent, so answers do not depend on it.
-   * @returns how many it deleted
-   */
-  async sweep(entriesMax: number): Promise<number> {
-    await this.#compact();
-    const stores = [...this.#stores.values()].filter((store) => Number.isFinite(store.kind.retentionMs));
-    const store = stores[this.#sweepStore % Math.max(1, stores.length)];
-    if (store === undefined) return 0;
-    let seen = 0;
-    let deleted = 0;
-    let last: StateKey | null = null;
-    let passEnded = true;
-    for await (const { key, newestMs, bytes } of store.stored(this.#sweepAfter, null)) {
-      last = key;
-      if (store.expired(newestMs)) {
-        const entity = store.find(key); // in memory it may be newer
-        if (entity !== undefined && store.expired(store.kind.newestMs(entity))) {
-          store.expire(entity);
-          this.#sweptBytes += bytes;
-          this.#sweptFlush = this.#flushNumber + 1;
-          deleted++;
-        }
-      }
-      // What is deleted stays in memory until it is flushed: a sweep is no reason to break the bound.
-      if (++seen >= entriesMax || this.overfull) {
-        passEnded = false;
-        break;
-      }
-    }
-    this.#sweepAfter = passEnded ? null : last;
-    if (passEnded) this.#sweepStore++;
-    if (this.#sweptBytes > (passEnded ? 0 : compactionBytes)) {
-      this.#compaction = { store, afterFlush: this.#sweptFlush };
-      this.#sweptBytes = 0;
-    }
-    return deleted;
+  /** Whether `sweep` has something to do; when busy, something that should not wait. */
+  sweepDue(busy: boolean): boolean {
+    return this.#sweep.due(busy);
   }
 
-  async #compact(): Promise<void> {
-    const compaction = this.#compaction;
-    if (compaction === null || this.#flushing || this.#flushNumber < compaction.afterFlush) return;
-    this.#compaction = null;
-    await compaction.store.compact();
+  /** Looks at `entriesMax` entities on disk and deletes those past retention. @returns how many it deleted */
+  sweep(entriesMax: number): Promise<number> {
+    return this.#sweep.sweep(entriesMax);
   }
 
   /** Closes the backend. What was not flushed is dropped: it is in the log. */
-  close(): Promise<void> {
-    return this.#backend.close();
+  async close(): Promise<void> {
+    await this.#sweep.settled();
+    await this.#backend.close();
   }
 }
 

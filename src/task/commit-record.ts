@@ -1,5 +1,6 @@
 import { assert } from "../core/assert.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
+import type { RecordBatchWriter } from "../log/record-batch.ts";
 
 /** Where a task stands in one input partition. */
 export interface InputPosition {
@@ -53,13 +54,16 @@ export interface CommitRecord {
  *
  * One JSON text a commit, not a record; the changelog behind it is binary.
  */
-export function encodeCommit(record: CommitRecord, changelog: Buffer): Buffer {
-  const json = Buffer.from(JSON.stringify(record));
-  const bytes = Buffer.allocUnsafe(4 + json.length + changelog.length);
-  bytes.writeUInt32LE(json.length, 0);
-  bytes.set(json, 4);
-  bytes.set(changelog, 4 + json.length);
-  return bytes;
+export function appendCommit(writer: RecordBatchWriter, timeMs: number, record: CommitRecord, changelog: Buffer): void {
+  const json = JSON.stringify(record);
+  writer.begin(timeMs, null);
+  writer.reserve(4 + 3 * json.length + changelog.length);
+  const { buffer, at } = writer;
+  const jsonLength = buffer.write(json, at + 4, "utf8");
+  buffer.writeUInt32LE(jsonLength, at);
+  buffer.set(changelog, at + 4 + jsonLength);
+  writer.advance(4 + jsonLength + changelog.length);
+  writer.end();
 }
 
 export function decodeCommit(bytes: Buffer): { readonly record: CommitRecord; readonly changelog: Buffer } {

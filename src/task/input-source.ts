@@ -12,6 +12,9 @@ import { Row } from "./row.ts";
 /** What a dead letter takes in the log beside the bytes of its record, about. */
 const letterBytes = 1024;
 
+/** Memory of a batch that is kept although the next ones are small. */
+const keptBytesMax = 64 * 1024;
+
 /**
  * One partition of an input topic as rows in offset order. Its order time is the highest event time read so far, so it
  * never falls. A record that cannot become a row is a dead letter of the same transaction as the rows around it.
@@ -28,6 +31,7 @@ export class InputSource implements RowSource {
   readonly #reader = new RecordBatchReader();
   /** Offset of the next record that the reader gives. */
   #next: number;
+  #memory: Buffer = Buffer.alloc(0);
   #head: Row | null = null;
   #headOffset = -1;
   #taken = beginningOfTimeMs;
@@ -116,7 +120,7 @@ export class InputSource implements RowSource {
       while (!this.#reader.next()) {
         const batch = this.#cursor.next();
         if (batch === undefined) return;
-        this.#reader.reset(batch.bytes);
+        this.#reader.reset(this.#kept(batch.bytes));
         this.#next = Number(batch.baseOffset);
         if (this.#next >= this.#endOffset) return;
       }
@@ -128,6 +132,14 @@ export class InputSource implements RowSource {
       this.spoken++;
       return;
     }
+  }
+
+  /** A copy in memory of our own: other sources look at the log before all of it is taken. */
+  #kept(bytes: Buffer): Buffer {
+    const tooLarge = this.#memory.length > keptBytesMax && bytes.length < this.#memory.length / 8;
+    if (bytes.length > this.#memory.length || tooLarge) this.#memory = Buffer.allocUnsafeSlow(bytes.length * 2);
+    bytes.copy(this.#memory);
+    return this.#memory.subarray(0, bytes.length);
   }
 
   /** The row of the reader's current record, or null when it became a dead letter. */

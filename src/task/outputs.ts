@@ -35,17 +35,22 @@ export class Outputs {
     return bytes;
   }
 
-  /** Everything written, as the sections of one transaction; the writers start anew. */
-  take(): TransactionSection[] {
+  /** Everything written, as the sections of one transaction. Their bytes are lent: `clear` once they were appended. */
+  sections(): TransactionSection[] {
     const sections: TransactionSection[] = [];
     for (const [topic, partitions] of this.#topics) {
       for (let partition = 0; partition < partitions.length; partition++) {
         const writer = partitions[partition];
         if (writer === undefined || writer.count === 0) continue;
         const { count, minTimeMs, maxTimeMs } = writer;
-        sections.push({ topic, partition, count, minTimeMs, maxTimeMs, bytes: writer.take() });
+        sections.push({ topic, partition, count, minTimeMs, maxTimeMs, bytes: writer.written() });
       }
     }
     return sections;
+  }
+
+  /** The writers start anew. */
+  clear(): void {
+    for (const partitions of this.#topics.values()) for (const writer of partitions) writer?.clear();
   }
 }

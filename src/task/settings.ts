@@ -3,19 +3,19 @@ import type { TimeBounds } from "./input-decoder.ts";
 
 /** How tasks run. */
 export interface TaskSettings {
-  /** Shortest time between the starts of two commits of a task, unless `commitRecordsMax` wait. Default 5. */
+  /** Shortest time between the starts of two rounds of commits of a thread, unless rows are left over. Default 2. */
   readonly commitIntervalMs: DurationMs;
   /** Rows a stage takes into one commit. Bounds memory and the time a commit holds up the others of its thread. Default 2,000. */
   readonly commitRecordsMax: number;
   /** Commits of a task that may be on their way to the log. A crash repeats at most these. Default 3. */
   readonly commitsInFlightMax: number;
-  /** How long a source that has caught up is waited for before another's row overtakes it. Default 3. */
+  /** How long a source that has caught up is waited for before another's row overtakes it. Default 2. */
   readonly mergeWaitMs: DurationMs;
   /** Rows a task may be ahead, in event time, of the slowest task its rows are merged with. Default 20,000. */
   readonly bufferedRecordsMax: number;
   /** Memory for state, over all tasks of the process, in bytes. Default 256 MiB. */
   readonly cacheBytes: number;
-  /** Longest time between two writes of the state to disk; what a restart replays at most. Default 1,000. */
+  /** Longest time between two writes of the state to disk; what a restart replays at most. Default 10,000. */
   readonly flushIntervalMs: DurationMs;
   readonly timeBounds: TimeBounds;
   /** Whether the run ends where the inputs ended when it started. */
@@ -23,13 +23,13 @@ export interface TaskSettings {
 }
 
 export const defaultSettings: TaskSettings = {
-  commitIntervalMs: 5,
+  commitIntervalMs: 2,
   commitRecordsMax: 2000,
   commitsInFlightMax: 3,
-  mergeWaitMs: 3,
+  mergeWaitMs: 2,
   bufferedRecordsMax: 20_000,
   cacheBytes: 256 * 1024 * 1024,
-  flushIntervalMs: 1000,
+  flushIntervalMs: 10_000,
   timeBounds: { earliestMs: Date.UTC(2000, 0, 1), latestMs: Date.UTC(2100, 0, 1) },
   untilEnd: false,
 };

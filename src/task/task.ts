@@ -6,8 +6,8 @@ import type { Log, Writer } from "../log/log.ts";
 import type { StateDatabase } from "../state/state-database.ts";
 import { choicesTopic, commitsTopic, type Topology } from "../topology/graph.ts";
 import {
+  appendCommit,
   type CommitRecord,
-  encodeCommit,
   type InputPosition,
   type LanePosition,
   type StagePosition,
@@ -78,7 +78,6 @@ export class Task {
   #sequence: number;
   #inFlight = 0;
   #durableSequence: number;
-  #lastStartMs = Number.NEGATIVE_INFINITY;
   readonly #flusher: StateFlusher;
   readonly #horizon: RestoreHorizon;
   readonly #metrics: TaskMetrics;
@@ -88,6 +87,7 @@ export class Task {
   /** The commit of the last state batch. */
   #flushed: CommitRecord | null = null;
   #failure: unknown = null;
+  #full = false;
   #idle: (() => void) | null = null;
 
   constructor(parts: TaskParts) {
@@ -106,7 +106,8 @@ export class Task {
     this.#metrics = new TaskMetrics({ application: topology.applicationId, partition, stages, database, clock, meter });
     this.#flusher = new StateFlusher(database, {
       intervalMs: settings.flushIntervalMs,
-      nowMs: clock.monotonic(),
+      // Tasks take turns, so that they do not all keep the disk busy at once.
+      nowMs: clock.monotonic() - (settings.flushIntervalMs * partition) / parts.partitions,
       written: () => {
         this.#trim();
         this.#wake();
@@ -124,6 +125,11 @@ export class Task {
     return this.#sequence;
   }
 
+  /** Whether the last cycle left rows behind that it could have taken: the next one should not wait. */
+  get full(): boolean {
+    return this.#full;
+  }
+
   get stages(): readonly Stage[] {
     return this.#parts.stages;
   }
@@ -137,7 +143,7 @@ export class Task {
   }
 
   /**
-   * Runs one cycle if it is time for one and there is something to do.
+   * Runs one cycle if there is something to do. How often that may be is up to the caller.
    *
    * @returns whether anything was done: if not, the caller waits for the log to change or for `waitMs`
    * @throws what the log or the state failed with; the task must then be closed
@@ -156,10 +162,12 @@ export class Task {
   async #cycle(): Promise<boolean> {
     const { settings, stages, clock, tap, database } = this.#parts;
     const startMs = clock.monotonic();
-    this.#tooEarly =
-      this.#inFlight >= settings.commitsInFlightMax ||
-      (startMs - this.#lastStartMs < settings.commitIntervalMs && !this.#full);
-    if (this.#tooEarly) return false;
+    if (this.#inFlight >= settings.commitsInFlightMax) return false;
+    if (database.overfull && this.#flusher.underWay) {
+      // Memory is bounded: while too much is dirty and a batch is on its way, the task waits for the disk.
+      this.#flusher.encode(true);
+      return false;
+    }
     tap(this, "read", this.#sequence);
     for (const stage of stages) stage.refresh();
     this.#parts.tableFaults?.bury();
@@ -183,19 +191,11 @@ export class Task {
       this.#flushIfDue(startMs);
       return false;
     }
-    this.#lastStartMs = startMs;
     this.#commit(startMs);
     this.#metrics.committed(rows);
     this.#flushIfDue(startMs);
-    // Memory is bounded: while too much is dirty and a batch is on its way, the task waits for the disk.
-    while (database.overfull && this.#flusher.underWay && this.#failure === null) await this.#settled();
     return true;
   }
-
-  /** Whether the last cycle left rows behind: then the next one starts at once. */
-  #full = false;
-  /** Whether the last call did not look at the log: what has come meanwhile is announced no second time. */
-  #tooEarly = false;
 
   #commit(startMs: number): void {
     const { outputs, stages, topology, partition, writer, database, tap } = this.#parts;
@@ -209,13 +209,14 @@ export class Task {
     );
     const record = this.record(sequence);
     this.#committed = record;
-    const commit = encodeCommit(record, database.takeChangelog());
     const timeMs = Math.max(0, ...stages.map((stage) => stage.orderTimeMs));
-    outputs.writer(commitsTopic(topology.applicationId), partition).append(timeMs, null, commit);
-    const sections = outputs.take();
+    const commits = outputs.writer(commitsTopic(topology.applicationId), partition);
+    appendCommit(commits, timeMs, record, database.takeChangelog());
     this.#inFlight++;
     tap(this, "write", sequence);
-    writer.append(sections).then(
+    const appended = writer.append(outputs.sections());
+    outputs.clear();
+    appended.then(
       () => this.#durable(sequence, startMs),
       (error: unknown) => this.#fail(error),
     );
@@ -297,6 +298,7 @@ export class Task {
   /** Takes a state batch when one is due; it is written once the commit it belongs to is durable. */
   #flushIfDue(nowMs: number): void {
     if (this.#flusher.due(nowMs)) this.#beginFlush(nowMs);
+    this.#flusher.encode(this.#full);
   }
 
   #beginFlush(nowMs: number): void {
@@ -331,11 +333,11 @@ export class Task {
     );
   }
 
-  /** How long the caller may wait for the log before it asks again. */
+  /** How long the caller may wait for the log before it asks again, when the last cycle did nothing. */
   get waitMs(): number {
-    const { settings, stages, clock } = this.#parts;
-    // At least 1 ms, so that the event loop turns while commits are under way.
-    if (this.#tooEarly) return Math.max(1, this.#lastStartMs + settings.commitIntervalMs - clock.monotonic());
+    const { settings, stages } = this.#parts;
+    // The log tells the thread of this at once, and the log's change may have been looked past: no long wait.
+    if (this.#inFlight > 0 || this.#flusher.underWay) return 1;
     return stages.some((stage) => stage.group.waiting()) ? settings.mergeWaitMs : 100;
   }
 
@@ -344,6 +346,7 @@ export class Task {
     const { stages, writer, database, clock } = this.#parts;
     try {
       while (this.#failure === null && (this.#inFlight > 0 || this.#flusher.underWay || database.dirty)) {
+        this.#flusher.encode(true);
         if (this.#inFlight > 0 || this.#flusher.underWay) await this.#settled();
         else this.#beginFlush(clock.monotonic());
       }
@@ -355,10 +358,19 @@ export class Task {
     if (this.#failure !== null) throw this.#failure;
   }
 
+  /** Sets the gauges, which are too dear for every commit. */
+  sample(): void {
+    this.#metrics.sample();
+  }
+
+  /** Whether `sweep` has something to do; when busy, something that should not wait. */
+  sweepDue(busy: boolean): boolean {
+    return !this.#flusher.underWay && this.#parts.database.sweepDue(busy);
+  }
+
   /** Looks at `entriesMax` entities on disk and deletes those past their retention. */
   async sweep(entriesMax: number): Promise<void> {
-    this.#metrics.sample();
-    if (!this.#flusher.underWay) await this.#parts.database.sweep(entriesMax);
+    await this.#parts.database.sweep(entriesMax);
   }
 
   /** Input records that are visible and not taken. */

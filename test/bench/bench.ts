@@ -186,7 +186,7 @@ class Bench {
     const { topology, decisionsTopic } = this.#workload;
     const { rate, seconds, threads, partitions } = this.#options;
     const order = { dataDir: join(this.#directory, "engine"), topology, decisionsTopic, threads };
-    const options = { perSecond: rate, seconds, warmUpSeconds: Math.min(5, seconds), partitions };
+    const options = { perSecond: rate, seconds, warmUpSeconds: Math.min(10, seconds), partitions };
     const run = await pacedRun(order, this.#workload, options);
     say(
       `paced at ${rate}/s: the engine's process keeps ${run.coresBusy} cores busy, ${run.framesPerSecond} frames a second`,
@@ -196,7 +196,6 @@ class Bench {
       ["append and fdatasync alone", run.bareAppendMs],
       ["append beside the engine", run.appendMs],
       ["durable decision", run.decisionMs],
-      ["the same, other process", run.decisionElsewhereMs],
     ] as const) {
       say(`  ${what.padEnd(28)}${[p50, p99, p999].map((ms) => ms.toFixed(2).padStart(10)).join("")}`);
     }

@@ -5,7 +5,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { type FileLogHandle, openFileLog } from "../../src/log/file-log.ts";
-import { fileLogOfThread } from "../../src/log/file-log-thread.ts";
+import { ThreadFileLog } from "../../src/log/file-log-thread.ts";
 import type { Log } from "../../src/log/log.ts";
 import { sectionOf } from "../../src/testing/log-records.ts";
 
@@ -60,7 +60,7 @@ async function append(log: Log, { topic, frameBytes, window, frames }: Order): P
 }
 
 async function work(order: Order): Promise<Measured> {
-  const log = fileLogOfThread(order.handle);
+  const log = ThreadFileLog.of(order.handle);
   while (log.topic(order.topic) === undefined) await log.changed(100);
   const start = performance.now();
   const appendMs = await append(log, order);

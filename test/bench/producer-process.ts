@@ -4,14 +4,13 @@ import { deserialize } from "node:v8";
 import type { Log, TransactionSection, Writer } from "../../src/index.ts";
 import { connectFileLog } from "../../src/log/file-log-socket.ts";
 import { hangUp, orderOf, say, toldOf } from "./child.ts";
-import { DecisionReader, sharedClockMs } from "./decision-reader.ts";
+import { sharedClockMs } from "./decision-reader.ts";
 
 export interface ProducerOrder {
   readonly logDirectory: string;
   /** `PacedRecord[]`, serialised by v8, in the order of their times. */
   readonly recordsFile: string;
   readonly perSecond: number;
-  readonly decisionsTopic: string;
   /** Records of the phase without an engine. */
   readonly bareRecords: number;
 }
@@ -101,14 +100,9 @@ async function main(): Promise<void> {
   const bare = records.slice(0, order.bareRecords).map((record) => ({ ...record, topic: bareTopic }));
   await say("bare", await appendPaced(writer, bare, order.perSecond));
   await toldOf("go");
-  const reader = new DecisionReader(log, order.decisionsTopic);
-  const reading = reader.run();
   await say("paced", await appendPaced(writer, records, order.perSecond));
   await toldOf("stop");
-  reader.stop();
-  await reading;
   await log.close();
-  await say("result", reader.seen);
   hangUp();
 }
 

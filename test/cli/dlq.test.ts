@@ -59,7 +59,7 @@ function bury(deaths: readonly Death[], values: readonly unknown[] = []): Promis
       });
     }
     const writer = await log.openWriter("app-1");
-    await writer.append(outputs.take());
+    await writer.append(outputs.sections());
   });
 }
 

@@ -5,7 +5,7 @@ import { Worker } from "node:worker_threads";
 import { afterAll, test } from "vitest";
 import type { FileLogHandle } from "../../src/log/file-log.ts";
 import { connectFileLog, readFileLog } from "../../src/log/file-log-socket.ts";
-import { fileLogOfThread } from "../../src/log/file-log-thread.ts";
+import { ThreadFileLog } from "../../src/log/file-log-thread.ts";
 import { logConformance } from "../../src/testing/log-conformance.ts";
 import { readRecords, sectionOf } from "../../src/testing/log-records.ts";
 import { removeDirectory, temporaryDirectory } from "./temporary-directory.ts";
@@ -47,12 +47,12 @@ logConformance({
   topicPrefix: "thread-",
   capabilities: { reopen: true, holdDurability: false },
   open: async () => {
-    let log = fileLogOfThread(await handle());
+    let log = ThreadFileLog.of(await handle());
     return {
       log,
       reopen: async () => {
         await log.close();
-        log = fileLogOfThread(await handle());
+        log = ThreadFileLog.of(await handle());
         return log;
       },
       dispose: () => log.close(),
@@ -78,6 +78,37 @@ logConformance({
       dispose: () => log.close(),
     };
   },
+});
+
+test("a thread may append far more in a row than it may have unanswered at a time", async () => {
+  const log = ThreadFileLog.of(await handle());
+  await log.createTopic("large", { partitions: 1 });
+  const writer = await log.openWriter("large-writer");
+  const value = "x".repeat(4 * 1024 * 1024);
+  for (let sent = 0; sent < 12; sent++)
+    await writer.append([sectionOf("large", 0, [{ timestamp: 1, key: "k", value }])]);
+  assert.equal(log.endOffset("large", 0, "durable"), 12n);
+  await log.close();
+});
+
+test("what a thread gathers goes out when it is released, in the order of the appends", async () => {
+  const log = ThreadFileLog.of(await handle());
+  await log.createTopic("gathered", { partitions: 1 });
+  const writer = await log.openWriter("gathered-writer");
+  log.gather();
+  const appended = ["a", "b", "c"].map((value) =>
+    writer.append([sectionOf("gathered", 0, [{ timestamp: 1, key: "k", value }])]),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(log.endOffset("gathered", 0, "written"), 0n);
+  log.release();
+  await Promise.all(appended);
+  const found = await readRecords(log, log.cursor("gathered", 0, 0n, "durable"), 3);
+  assert.deepEqual(
+    found.map(({ value }) => value),
+    ["a", "b", "c"],
+  );
+  await log.close();
 });
 
 const record = (value: string) => sectionOf("orders", 0, [{ timestamp: 1, key: "k", value }]);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "vitest";
 import { openFileLog } from "../../src/log/file-log.ts";
-import { fileLogOfThread } from "../../src/log/file-log-thread.ts";
+import { ThreadFileLog } from "../../src/log/file-log-thread.ts";
 import { type FileSystem, nodeFileSystem, type WritableFile } from "../../src/log/file-system.ts";
 import { logConformance } from "../../src/testing/log-conformance.ts";
 import { readRecords, sectionOf } from "../../src/testing/log-records.ts";
@@ -42,7 +42,7 @@ logConformance({
   open: async () => {
     const directory = temporaryDirectory();
     const owner = await openFileLog({ directory, segmentBytes: 4096 });
-    const log = fileLogOfThread(owner.threadHandle());
+    const log = ThreadFileLog.of(owner.threadHandle());
     return {
       log,
       dispose: async () => {

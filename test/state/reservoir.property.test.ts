@@ -89,10 +89,14 @@ interface Insert {
   readonly abroad: boolean | null;
 }
 /** `settled` is a flush that is written at once; `flush` and `written` leave room for rows in between. */
-type Upkeep = "commit" | "flush" | "written" | "settled" | "crash" | "wiped" | "sweep";
+/** Bytes of entities that one step of a flush encodes: fewer than there are. */
+const encodedBytes = 200;
+
+type Upkeep = "commit" | "flush" | "encoded" | "written" | "settled" | "crash" | "wiped" | "sweep";
 const upkeep: readonly Upkeep[] = [
   "commit",
   "flush",
+  "encoded",
   "written",
   "settled",
   "settled",
@@ -216,6 +220,7 @@ class Subject {
     if ((kind === "flush" || kind === "settled") && this.#pending === null) {
       this.#pending = { flush: database.beginFlush(Buffer.from(`${this.#log.length}`)) };
     }
+    if (kind === "encoded") this.#pending?.flush.encode(encodedBytes);
     if ((kind === "written" || kind === "settled") && this.#pending !== null) {
       await this.#pending.flush.write();
       this.#pending = null;
