@@ -1,7 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
-import { getHeapStatistics } from "node:v8";
 import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
@@ -16,6 +15,7 @@ import { GlobalTable } from "../task/global-table.ts";
 import { loadModels } from "../task/models.ts";
 import type { Task, TaskTap } from "../task/task.ts";
 import { openTask, type TaskSurroundings } from "../task/task-opener.ts";
+import { cacheShares } from "./cache-shares.ts";
 import { SweepTurns } from "./sweep-turns.ts";
 import type { ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
 import { loadTopology } from "./topology-module.ts";
@@ -129,10 +129,10 @@ export class EngineWorker {
     const { order } = this.#options;
     const path = join(order.stateDir, String(partition));
     if (discard) await rm(path, { recursive: true, force: true });
-    const backend = await LevelBackend.open({ path });
-    const cacheBytes = Math.floor(order.settings.cacheBytes / order.partitionCount);
+    const { entityBytes, ...levelShares } = cacheShares(Math.floor(order.settings.cacheBytes / order.partitionCount));
+    const backend = await LevelBackend.open({ path, ...levelShares });
     try {
-      return await StateDatabase.open({ backend, cacheBytes });
+      return await StateDatabase.open({ backend, cacheBytes: entityBytes });
     } catch (error) {
       await backend.close();
       throw error;
@@ -235,7 +235,6 @@ export class EngineWorker {
       lag: task.lag,
       cachedBytes: task.database.cachedBytes,
     }));
-    const heapBytes = getHeapStatistics().total_heap_size;
-    this.#options.report({ kind: "progress", tasks, metrics: this.#meter.report(), heapBytes });
+    this.#options.report({ kind: "progress", tasks, metrics: this.#meter.report() });
   }
 }

@@ -18,7 +18,7 @@ import { loadTopology, type TopologyModule } from "./topology-module.ts";
  * New objects of an engine thread, in MB. Left alone V8 takes 128 on a large machine, which the bound on memory has no
  * room for, to save some 5 % of the processor time; rows and buffers die within a commit of a few MB.
  */
-const youngGenerationMb = 32;
+const youngGenerationMb = 24;
 
 export interface EngineOptions {
   readonly topology: TopologyModule;
@@ -46,7 +46,6 @@ interface EngineThread {
   readonly worker: Worker;
   readonly partitions: readonly number[];
   tasks: readonly TaskProgress[];
-  heapBytes: number;
   running: boolean;
 }
 
@@ -151,7 +150,7 @@ export class Engine {
       transferList: [order.log.port],
       resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
     });
-    const thread: EngineThread = { worker, partitions, tasks: [], heapBytes: 0, running: false };
+    const thread: EngineThread = { worker, partitions, tasks: [], running: false };
     this.#threads.push(thread);
     worker.on("message", (report: ThreadReport) => this.#receive(number, thread, report));
     worker.on("error", (error) =>
@@ -185,8 +184,7 @@ export class Engine {
         break;
       case "progress":
         thread.tasks = report.tasks;
-        thread.heapBytes = report.heapBytes;
-        this.#collector.heaps(this.#threads.map(({ heapBytes }) => heapBytes));
+        this.#collector.stateHeld(this.tasks.reduce((bytes, { cachedBytes }) => bytes + cachedBytes, 0));
         this.#options.onMetrics?.(number, report.metrics);
         break;
       case "answer":

@@ -26,13 +26,7 @@ export interface ThreadOrder {
 export type ThreadReport =
   | { readonly kind: "running" }
   | { readonly kind: "restoring"; readonly partition: number; readonly applied: number; readonly total: number }
-  | {
-      readonly kind: "progress";
-      readonly tasks: readonly TaskProgress[];
-      readonly metrics: MeterReport;
-      /** What V8 has taken from the system for the thread. */
-      readonly heapBytes: number;
-    }
+  | { readonly kind: "progress"; readonly tasks: readonly TaskProgress[]; readonly metrics: MeterReport }
   | { readonly kind: "answer"; readonly token: number; readonly answer: unknown }
   | { readonly kind: "refused"; readonly token: number; readonly code: string; readonly message: string }
   | { readonly kind: "finished" }

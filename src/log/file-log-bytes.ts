@@ -17,7 +17,7 @@ import type { FileSystem, ReadableFile } from "./file-system.ts";
 /** Bytes read at once. Frames are read whole, so a window around a larger frame is as large as the frame. */
 const windowBytes = 256 * 1024;
 /** Bytes of windows that are kept, the newest always. */
-const keptBytesMax = 8 * 1024 * 1024;
+const keptBytesMax = 4 * 1024 * 1024;
 /** Windows that are kept: at the end of a quiet log they are small, and every look goes through them. */
 const keptWindowsMax = 32;
 /** Segments whose files stay open. */

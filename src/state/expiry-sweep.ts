@@ -1,8 +1,14 @@
-import type { Entity, EntityStore } from "./entity-store.ts";
+import type { Entity, EntityStore, StoredKey } from "./entity-store.ts";
 import type { StateKey } from "./state-key.ts";
 
 /** Bytes deleted by sweeps after which their space is given back, before a pass has ended. */
 const compactionBytes = 8 * 1024 * 1024;
+
+/**
+ * Entities that are read through one iterator. What an iterator holds outside the heap is freed when V8 collects it, so
+ * they should be few; but one that stays keeps files on disk that were compacted meanwhile.
+ */
+const readingEntities = 20_000;
 
 /** Share of the retention by which time moves on before a busy task looks again: what it may hold for nothing. */
 const slackShare = 1 / 16;
@@ -28,6 +34,9 @@ export class ExpirySweep {
   #turn = 0;
   /** Key that the pass under way goes on behind; null at its beginning. */
   #after: StateKey | null = null;
+  /** Where the pass reads, with how many entities it still may. */
+  #reading: AsyncGenerator<StoredKey> | null = null;
+  #left = 0;
   #passTimeMs = 0;
   #sweptBytes = 0;
   /** The flush that takes what was swept last off the disk. */
@@ -71,12 +80,21 @@ export class ExpirySweep {
     const store = this.#next();
     if (store === undefined || this.#compacting !== null) return 0;
     if (this.#after === null) this.#passTimeMs = store.orderTimeMs;
-    let seen = 0;
+    if (this.#reading === null) {
+      this.#reading = store.stored(this.#after, null);
+      this.#left = readingEntities;
+    }
     let deleted = 0;
-    let last: StateKey | null = null;
-    let passEnded = true;
-    for await (const { key, newestMs, bytes } of store.stored(this.#after, null)) {
-      last = key;
+    let passEnded = false;
+    for (let seen = 0; seen < entriesMax && !this.#database.overfull; seen++) {
+      const { value, done } = await this.#reading.next();
+      if (done === true) {
+        passEnded = true;
+        break;
+      }
+      const { key, newestMs, bytes } = value;
+      this.#after = key;
+      this.#left--;
       if (store.expired(newestMs)) {
         const entity = store.find(key); // in memory it may be newer
         if (entity !== undefined && store.expired(store.kind.newestMs(entity))) {
@@ -86,13 +104,10 @@ export class ExpirySweep {
           deleted++;
         }
       }
-      if (++seen >= entriesMax || this.#database.overfull) {
-        passEnded = false;
-        break;
-      }
     }
-    this.#after = passEnded ? null : last;
+    if (passEnded || this.#left <= 0) await this.#endReading();
     if (passEnded) {
+      this.#after = null;
       this.#sweptUntilMs.set(store, this.#passTimeMs);
       this.#turn++;
     }
@@ -130,8 +145,15 @@ export class ExpirySweep {
     );
   }
 
-  /** Until no compaction is under way. */
-  async settled(): Promise<void> {
+  async #endReading(): Promise<void> {
+    const reading = this.#reading;
+    this.#reading = null;
+    await reading?.return(undefined);
+  }
+
+  /** Lets go of the database: no compaction is under way afterwards, and nothing is read. */
+  async close(): Promise<void> {
+    await this.#endReading();
     await this.#compacting;
   }
 }

@@ -1,4 +1,4 @@
-import type { ChainedBatch, ClassicLevel } from "classic-level";
+import type { BatchOperation, ClassicLevel } from "classic-level";
 import { KappaError, messageOf } from "../core/errors.ts";
 import type { BackendBatch, StateBackend } from "./state-backend.ts";
 
@@ -48,11 +48,11 @@ export class LevelBackend implements StateBackend {
   }
 
   batch(): BackendBatch {
-    return new LevelBatch(this.#level.batch(), this.#level.location);
+    return new LevelBatch(this.#level);
   }
 
   async *entries(from: Buffer, to: Buffer): AsyncIterableIterator<[Buffer, Buffer]> {
-    const iterator = this.#level.iterator({ gte: from, lt: to, fillCache: false, highWaterMarkBytes: 64 * 1024 });
+    const iterator = this.#level.iterator({ gte: from, lt: to, fillCache: false, highWaterMarkBytes: 16 * 1024 });
     try {
       for (;;) {
         const entry = await iterator.next();
@@ -81,33 +81,55 @@ export class LevelBackend implements StateBackend {
   }
 }
 
-class LevelBatch implements BackendBatch {
-  readonly #batch: ChainedBatch<Level, Buffer, Buffer>;
-  readonly #location: string;
+/** Bytes of keys and values that are allocated at once. */
+const slabBytes = 256 * 1024;
 
-  constructor(batch: ChainedBatch<Level, Buffer, Buffer>, location: string) {
-    this.#batch = batch;
-    this.#location = location;
+/**
+ * Operations in memory of ours until they are written. classic-level has batches of its own that are filled call by
+ * call, but it frees what they hold outside the heap only when V8 collects them: megabytes a flush that nobody counts.
+ */
+class LevelBatch implements BackendBatch {
+  readonly #level: Level;
+  #operations: BatchOperation<Level, Buffer, Buffer>[] = [];
+  #slab: Buffer = Buffer.alloc(0);
+  #used = 0;
+
+  constructor(level: Level) {
+    this.#level = level;
   }
 
   put(key: Buffer, value: Buffer): void {
-    this.#batch.put(key, value);
+    this.#operations.push({ type: "put", key: this.#copied(key), value: this.#copied(value) });
   }
 
   delete(key: Buffer): void {
-    this.#batch.del(key);
+    this.#operations.push({ type: "del", key: this.#copied(key) });
+  }
+
+  #copied(bytes: Buffer): Buffer {
+    if (this.#used + bytes.length > this.#slab.length) {
+      this.#slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, bytes.length));
+      this.#used = 0;
+    }
+    const copy = this.#slab.subarray(this.#used, this.#used + bytes.length);
+    copy.set(bytes);
+    this.#used += bytes.length;
+    return copy;
   }
 
   async write(sync: boolean): Promise<void> {
+    const operations = this.#operations;
+    this.#operations = [];
     try {
-      await this.#batch.write({ sync });
+      await this.#level.batch(operations, { sync });
     } catch (error) {
-      throw levelError(error, this.#location);
+      throw levelError(error, this.#level.location);
     }
   }
 
   discard(): Promise<void> {
-    return this.#batch.close();
+    this.#operations = [];
+    return Promise.resolve();
   }
 }
 

@@ -338,7 +338,7 @@ export class StateDatabase {
 
   /** Closes the backend. What was not flushed is dropped: it is in the log. */
   async close(): Promise<void> {
-    await this.#sweep.settled();
+    await this.#sweep.close();
     await this.#backend.close();
   }
 }

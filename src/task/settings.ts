@@ -13,7 +13,7 @@ export interface TaskSettings {
   readonly mergeWaitMs: DurationMs;
   /** Rows a task may be ahead, in event time, of the slowest task its rows are merged with. Default 20,000. */
   readonly bufferedRecordsMax: number;
-  /** Memory for state, over all tasks of the process, in bytes. Default 256 MiB. */
+  /** Memory for state, over all tasks of the process and with LevelDB's buffers, in bytes. Default 256 MiB. */
   readonly cacheBytes: number;
   /** Longest time between two writes of the state to disk; what a restart replays at most. Default 10,000. */
   readonly flushIntervalMs: DurationMs;
