@@ -154,8 +154,11 @@ export class EngineWorker {
       for (const table of this.#globalTables) table.refresh();
       let worked = false;
       log.gather();
-      for (let i = 0; i < this.#tasks.length; i++) if (await this.#cycle(i, around)) worked = true;
-      log.release();
+      try {
+        for (let i = 0; i < this.#tasks.length; i++) if (await this.#cycle(i, around)) worked = true;
+      } finally {
+        log.release();
+      }
       const endMs = clock.monotonic();
       if (endMs - this.#lastReportMs >= reportIntervalMs) {
         this.#lastReportMs = endMs;

@@ -13,6 +13,8 @@ export interface ClientTransport {
   send(request: JournalRequest, frame: Buffer | undefined): void;
   /** The owner has answered for a frame: it needs its memory no more. */
   settled(frame: Buffer): void;
+  /** Sends what is gathered: somebody waits for the answers. */
+  flush(): void;
   close(): Promise<void>;
 }
 
@@ -136,6 +138,10 @@ export class JournalClient {
     for (const waiting of lost) waiting.reject(this.#failure);
   }
 
+  flush(): void {
+    this.#transport.flush();
+  }
+
   /** Waits for what is under way, then refuses the rest. */
   async close(directory: string): Promise<void> {
     await Promise.all([...this.#writers].map((writer) => writer.close()));
@@ -181,6 +187,7 @@ class JournalWriter implements Writer {
   }
 
   async close(): Promise<void> {
+    this.#client.flush();
     await Promise.allSettled(this.#underWay);
     this.#client.forget(this);
   }

@@ -104,6 +104,8 @@ class SocketTransport implements ClientTransport {
 
   settled(): void {}
 
+  flush(): void {}
+
   async close(): Promise<void> {
     if (this.#socket.closed) return;
     await new Promise<void>((resolve) => {
@@ -137,6 +139,8 @@ class NoTransport implements ClientTransport {
   }
 
   settled(): void {}
+
+  flush(): void {}
 
   #closed(): KappaError {
     const directory = this.#directory;

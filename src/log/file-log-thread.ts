@@ -77,7 +77,7 @@ class PortTransport implements ClientTransport {
   send(request: JournalRequest, frame: Buffer | undefined): void {
     this.#envelopes.push({ request, frame: frame === undefined ? undefined : this.#placeOf(frame) });
     this.#gatheredBytes += frame?.length ?? gatheredBytesMax;
-    if (!this.#gathering || this.#gatheredBytes >= gatheredBytesMax) this.#post();
+    if (!this.#gathering || this.#gatheredBytes >= gatheredBytesMax) this.flush();
   }
 
   #placeOf(frame: Buffer): JournalEnvelope["frame"] {
@@ -91,10 +91,10 @@ class PortTransport implements ClientTransport {
 
   release(): void {
     this.#gathering = false;
-    this.#post();
+    this.flush();
   }
 
-  #post(): void {
+  flush(): void {
     const envelopes = this.#envelopes;
     if (envelopes.length === 0) return;
     this.#envelopes = [];
@@ -105,7 +105,7 @@ class PortTransport implements ClientTransport {
   }
 
   close(): Promise<void> {
-    this.#post();
+    this.flush();
     this.#port.close();
     return Promise.resolve();
   }

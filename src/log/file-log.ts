@@ -186,6 +186,8 @@ class DirectTransport implements ClientTransport {
 
   settled(): void {}
 
+  flush(): void {}
+
   close(): Promise<void> {
     return Promise.resolve();
   }

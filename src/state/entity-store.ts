@@ -270,6 +270,8 @@ export class EntityStore<E extends Entity> {
     this.#batch = batch;
     this.#parts = this.#partSink(batch);
     this.#encodeAt = 0;
+    // Deletions first: the key may have come back, and what it has now must not be put before its deletion.
+    for (const entity of flushing) if ((entity.flags & entityFlags.deleted) !== 0) this.#encode(entity);
   }
 
   /** Puts the next entities into the batch, `bytesMax` of memory or one more. @returns their bytes; 0 when none is left */

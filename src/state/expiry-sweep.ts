@@ -41,8 +41,8 @@ export class ExpirySweep {
   #sweptBytes = 0;
   /** The flush that takes what was swept last off the disk. */
   #sweptFlush = 0;
-  /** A store whose swept values are off the disk once this flush is written. */
-  #compaction: { readonly store: EntityStore<Entity>; readonly afterFlush: number } | null = null;
+  /** Stores whose swept values are off the disk once a flush is written, with its number. */
+  readonly #compactions = new Map<EntityStore<Entity>, number>();
   #compacting: Promise<void> | null = null;
   #failure: unknown = null;
 
@@ -60,7 +60,9 @@ export class ExpirySweep {
    * task that is busy, at all for one that is not.
    */
   due(busy: boolean): boolean {
-    if (this.#compaction !== null || this.#after !== null) return true;
+    if (this.#failure !== null) return true;
+    if (this.#compacting !== null || this.#database.overfull) return false;
+    if (this.#after !== null || this.#compactable() !== undefined) return true;
     return this.#stores.some((store) => this.#wanted(store, busy ? slackShare : 0));
   }
 
@@ -112,7 +114,7 @@ export class ExpirySweep {
       this.#turn++;
     }
     if (this.#sweptBytes > (passEnded ? 0 : compactionBytes)) {
-      this.#compaction = { store, afterFlush: this.#sweptFlush };
+      this.#compactions.set(store, this.#sweptFlush);
       this.#sweptBytes = 0;
     }
     return deleted;
@@ -128,13 +130,20 @@ export class ExpirySweep {
     return undefined;
   }
 
+  /** A store of which there is space to give back by now. */
+  #compactable(): EntityStore<Entity> | undefined {
+    const { flushing, flushNumber } = this.#database;
+    if (flushing) return undefined;
+    for (const [store, afterFlush] of this.#compactions) if (flushNumber >= afterFlush) return store;
+    return undefined;
+  }
+
   /** A compaction may take seconds: it runs beside the rows. */
   #compactIfDue(): void {
-    const compaction = this.#compaction;
-    const { flushing, flushNumber } = this.#database;
-    if (compaction === null || this.#compacting !== null || flushing || flushNumber < compaction.afterFlush) return;
-    this.#compaction = null;
-    this.#compacting = compaction.store.compact().then(
+    const store = this.#compacting === null ? this.#compactable() : undefined;
+    if (store === undefined) return;
+    this.#compactions.delete(store);
+    this.#compacting = store.compact().then(
       () => {
         this.#compacting = null;
       },

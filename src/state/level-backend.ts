@@ -67,6 +67,14 @@ export class LevelBackend implements StateBackend {
   }
 
   async compact(from: Buffer, to: Buffer): Promise<void> {
+    try {
+      await this.#compact(from, to);
+    } catch (error) {
+      throw levelError(error, this.#level.location);
+    }
+  }
+
+  async #compact(from: Buffer, to: Buffer): Promise<void> {
     await this.#level.compactRange(from, to);
     // A table that comes out of memory goes down to level 2 when nothing overlaps it there, with every deleted value
     // still in it, and LevelDB compacts by hand only what it knew before. A change that overlaps it makes it do so.

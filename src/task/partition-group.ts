@@ -125,7 +125,11 @@ export class PartitionGroup {
     let firstRank = 0;
     for (let i = 0; i < sources.length; i++) {
       const source = sources[i] as RowSource;
-      if (!source.ready && this.#ignored(i, source)) continue;
+      if (!source.ready && this.#ignored(i, source)) {
+        // A transaction may have rows here and in the source that is about to give one: both or none must be seen.
+        source.refresh();
+        if (!source.ready) continue;
+      }
       const time = source.orderTimeMs;
       const rank = source.rank;
       if (first < 0 || time < firstTime || (time === firstTime && rank < firstRank)) {

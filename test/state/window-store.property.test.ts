@@ -118,7 +118,9 @@ class Pair {
     if (step.kind === "event") return this.#event(step.key, this.#orderTimeMs + step.byMs, step.values);
     this.#commits.push({ orderTimeMs: this.#orderTimeMs, changes: this.#database.takeChangelog() });
     if (step.kind === "flush") {
-      await this.#database.beginFlush(Buffer.alloc(1)).write();
+      const flush = this.#database.beginFlush(Buffer.alloc(1));
+      flush.encode(100);
+      await flush.write();
       this.#flushed = this.#commits.length;
     }
     if (step.kind === "sweep") {
