@@ -111,6 +111,18 @@ test("what a thread gathers goes out when it is released, in the order of the ap
   await log.close();
 });
 
+test("closing a writer sends what is gathered: it waits for the answers", async () => {
+  const log = ThreadFileLog.of(await handle());
+  await log.createTopic("closed", { partitions: 1 });
+  const writer = await log.openWriter("closed-writer");
+  log.gather();
+  const appended = writer.append([sectionOf("closed", 0, [{ timestamp: 1, key: "k", value: "a" }])]);
+  await writer.close();
+  await appended;
+  assert.equal(log.endOffset("closed", 0, "durable"), 1n);
+  await log.close();
+});
+
 const record = (value: string) => sectionOf("orders", 0, [{ timestamp: 1, key: "k", value }]);
 
 test("when the owner is killed, appends through it reject; opened again, everything acknowledged is there", async () => {
