@@ -1,12 +1,20 @@
-#!/usr/bin/env node
 import process from "node:process";
+import { systemClock } from "../core/clock.ts";
+import { runProgram } from "./program.ts";
 
-// No syntax or import here is newer than ES modules themselves: an old Node must get as far as to say which one is needed.
-const major = Number(process.versions.node.split(".")[0]);
-if (major < 24) {
-  const command = ["npx kappa", ...process.argv.slice(2)].join(" ");
-  process.stderr.write(`kappa needs Node 24, this is v${process.versions.node}: run ${command}\n`);
-  process.exitCode = 2;
-} else {
-  void import("./process.ts").then((module) => module.runProcess());
+/** Runs the program with the arguments and streams of this process. Which Node is needed is said by `bin/kappa.js`. */
+async function runProcess(): Promise<void> {
+  // Whoever reads our output may stop reading (`kappa topics tail ... | head`): that is an end, not a failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+  process.exitCode = await runProgram(process.argv.slice(2), {
+    out: process.stdout,
+    err: process.stderr,
+    clock: systemClock,
+    directory: process.cwd(),
+  });
 }
+
+void runProcess();

@@ -17,13 +17,6 @@ const mib = 1024 * kib;
  * measured with 5 million keys and 256 MB, as much again as the entities.
  */
 export function cacheShares(taskBytes: number): CacheShares {
-  return {
-    entityBytes: Math.floor(taskBytes / 2),
-    writeBufferBytes: clamp(taskBytes / 16, 256 * kib, mib),
-    blockCacheBytes: clamp(taskBytes / 16, 256 * kib, mib),
-  };
-}
-
-function clamp(bytes: number, least: number, most: number): number {
-  return Math.floor(Math.min(most, Math.max(least, bytes)));
+  const levelBytes = Math.floor(Math.min(mib, Math.max(256 * kib, taskBytes / 16)));
+  return { entityBytes: Math.floor(taskBytes / 2), writeBufferBytes: levelBytes, blockCacheBytes: levelBytes };
 }

@@ -22,6 +22,7 @@ import { loadTopology } from "./topology-module.ts";
 
 /** How often a thread reports its progress and metrics, in ms. */
 const reportIntervalMs = 500;
+
 export interface WorkerOptions {
   readonly order: ThreadOrder;
   readonly clock: Clock;
@@ -165,13 +166,15 @@ export class EngineWorker {
         this.#reportProgress();
       }
       const swept = await this.#sweep(sweep, endMs, worked, around);
-      if (worked && this.#tasks.some((task) => task.full)) await turn();
-      else if (worked || swept) await this.#pauseUntil(startMs + commitIntervalMs);
-      else if (untilEnd && this.#tasks.every((task) => task.finished)) return;
-      else {
-        await log.changed(Math.min(...this.#tasks.map((task) => task.waitMs)));
-        await this.#pauseUntil(startMs + commitIntervalMs);
+      if (worked && this.#tasks.some((task) => task.full)) {
+        await turn();
+        continue;
       }
+      if (!worked && !swept) {
+        if (untilEnd && this.#tasks.every((task) => task.finished)) return;
+        await log.changed(Math.min(...this.#tasks.map((task) => task.waitMs)));
+      }
+      await this.#pauseUntil(startMs + commitIntervalMs);
     }
   }
 

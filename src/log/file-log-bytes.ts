@@ -16,10 +16,8 @@ import type { FileSystem, ReadableFile } from "./file-system.ts";
 
 /** Bytes read at once. Frames are read whole, so a window around a larger frame is as large as the frame. */
 const windowBytes = 256 * 1024;
-/** Bytes of windows that are kept, the newest always. */
+/** Bytes of windows that are kept, the newest always: 16 of them, and every look goes through them. */
 const keptBytesMax = 4 * 1024 * 1024;
-/** Windows that are kept: at the end of a quiet log they are small, and every look goes through them. */
-const keptWindowsMax = 32;
 /** Segments whose files stay open. */
 const openFilesMax = 16;
 
@@ -120,7 +118,7 @@ export class SegmentBytes {
   #keep(window: ByteWindow): void {
     this.#windows.push(window);
     this.#keptBytes += window.memory.length;
-    while ((this.#keptBytes > keptBytesMax || this.#windows.length > keptWindowsMax) && this.#windows.length > 1) {
+    while (this.#keptBytes > keptBytesMax && this.#windows.length > 1) {
       const { memory } = this.#windows.shift() as ByteWindow;
       this.#keptBytes -= memory.length;
       if (this.#recycles && memory.length === windowBytes) this.#spare = memory;

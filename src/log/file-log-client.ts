@@ -3,19 +3,27 @@ import { encodeTransaction } from "./file-log-frame.ts";
 import { errorOf, type JournalReply, type JournalRequest, type Outcome } from "./file-log-protocol.ts";
 import type { FileLogReader } from "./file-log-reader.ts";
 import type { Appended, Topic, TransactionSection, Writer } from "./log.ts";
-import { checkSections, transactionBytes } from "./transaction.ts";
+import { checkSections, checkTransactionBytes } from "./transaction.ts";
 
-/** Carries requests to the owner of the journal; replies come to `JournalClient.receive`. */
-export interface ClientTransport {
-  /** Memory for a frame of so many bytes. */
-  allocate(length: number): Buffer;
+/**
+ * Carries requests to the owner of the journal; replies come to `JournalClient.receive`. One that shares memory with the
+ * owner, or gathers what it sends, says so by its own `allocate`, `settled` and `flush`.
+ */
+export abstract class ClientTransport {
   /** Takes over the frame. */
-  send(request: JournalRequest, frame: Buffer | undefined): void;
+  abstract send(request: JournalRequest, frame: Buffer | undefined): void;
+  abstract close(): Promise<void>;
+
+  /** Memory for a frame of so many bytes. */
+  allocate(length: number): Buffer {
+    return Buffer.allocUnsafeSlow(length);
+  }
+
   /** The owner has answered for a frame: it needs its memory no more. */
-  settled(frame: Buffer): void;
+  settled(_frame: Buffer): void {}
+
   /** Sends what is gathered: somebody waits for the answers. */
-  flush(): void;
-  close(): Promise<void>;
+  flush(): void {}
 }
 
 /** Bytes of frames that may be on their way to the owner unanswered; further ones wait here. */
@@ -84,7 +92,7 @@ export class JournalClient {
 
   /** Sends a transaction, now or when there is room. Called in the order of the writer's appends. */
   append(writer: JournalWriter, sections: readonly TransactionSection[]): Promise<readonly number[]> {
-    transactionBytes(sections);
+    checkTransactionBytes(sections);
     checkSections(sections, (name) => this.#reader.topicNamed(name));
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) throw this.#failure;

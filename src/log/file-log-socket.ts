@@ -1,7 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { KappaError, messageOf } from "../core/errors.ts";
 import { FileLog, type FileLogOptions, type OwnedFileLog, openFileLog } from "./file-log.ts";
-import type { ClientTransport, JournalClient } from "./file-log-client.ts";
+import { ClientTransport, type JournalClient } from "./file-log-client.ts";
 import { PublishedEnds } from "./file-log-durable-end.ts";
 import { MessageReader, sendMessage } from "./file-log-message.ts";
 import type { JournalReply, JournalRequest } from "./file-log-protocol.ts";
@@ -64,10 +64,11 @@ function fileLogOfSocket(fileSystem: FileSystem, directory: string, socket: Sock
   );
 }
 
-class SocketTransport implements ClientTransport {
+class SocketTransport extends ClientTransport {
   readonly #socket: Socket;
 
   constructor(directory: string, socket: Socket, client: () => JournalClient, heard: (reply: JournalReply) => void) {
+    super();
     this.#socket = socket;
     const reader = new MessageReader((header) => {
       const reply = header as JournalReply;
@@ -94,17 +95,9 @@ class SocketTransport implements ClientTransport {
     socket.on("close", () => ended("ended"));
   }
 
-  allocate(length: number): Buffer {
-    return Buffer.allocUnsafeSlow(length);
-  }
-
   send(request: JournalRequest, frame: Buffer | undefined): void {
     sendMessage(this.#socket, request, frame);
   }
-
-  settled(): void {}
-
-  flush(): void {}
 
   async close(): Promise<void> {
     if (this.#socket.closed) return;
@@ -123,28 +116,17 @@ export function readFileLog(directory: string, fileSystem: FileSystem = nodeFile
   return new FileLog(directory, fileSystem, new PublishedEnds(fileSystem, directory), () => new NoTransport(directory));
 }
 
-class NoTransport implements ClientTransport {
+class NoTransport extends ClientTransport {
   readonly #directory: string;
 
   constructor(directory: string) {
+    super();
     this.#directory = directory;
   }
 
-  allocate(): Buffer {
-    throw this.#closed();
-  }
-
   send(): void {
-    throw this.#closed();
-  }
-
-  settled(): void {}
-
-  flush(): void {}
-
-  #closed(): KappaError {
     const directory = this.#directory;
-    return new KappaError("KAPPA_LOG_CLOSED", `the log in ${directory} was opened for reading only`, { directory });
+    throw new KappaError("KAPPA_LOG_CLOSED", `the log in ${directory} was opened for reading only`, { directory });
   }
 
   close(): Promise<void> {

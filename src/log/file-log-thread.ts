@@ -1,7 +1,7 @@
 import type { MessagePort } from "node:worker_threads";
 import { KappaError } from "../core/errors.ts";
 import { FileLog, type FileLogHandle } from "./file-log.ts";
-import type { ClientTransport, JournalClient } from "./file-log-client.ts";
+import { ClientTransport, type JournalClient } from "./file-log-client.ts";
 import { SharedEnds } from "./file-log-ends.ts";
 import type { JournalEnvelope, JournalReply, JournalRequest } from "./file-log-protocol.ts";
 import { nodeFileSystem } from "./file-system.ts";
@@ -44,7 +44,7 @@ export class ThreadFileLog extends FileLog {
  * Frames are encoded here, in the thread, into memory that the owner shares or that moves to it: no copy, no work there
  * per byte.
  */
-class PortTransport implements ClientTransport {
+class PortTransport extends ClientTransport {
   readonly #port: MessagePort;
   readonly #ring: FrameRing;
   #envelopes: JournalEnvelope[] = [];
@@ -52,17 +52,18 @@ class PortTransport implements ClientTransport {
   #gathering = false;
 
   constructor(port: MessagePort, ring: FrameRing) {
+    super();
     this.#port = port;
     this.#ring = ring;
   }
 
-  allocate(length: number): Buffer {
+  override allocate(length: number): Buffer {
     // A large frame is worth an allocation: it would use up the ring.
     const shared = length <= gatheredBytesMax ? this.#ring.take(length) : undefined;
     return shared ?? Buffer.allocUnsafeSlow(length);
   }
 
-  settled(frame: Buffer): void {
+  override settled(frame: Buffer): void {
     if (this.#ring.holds(frame)) this.#ring.free(frame);
   }
 
@@ -94,7 +95,7 @@ class PortTransport implements ClientTransport {
     this.flush();
   }
 
-  flush(): void {
+  override flush(): void {
     const envelopes = this.#envelopes;
     if (envelopes.length === 0) return;
     this.#envelopes = [];

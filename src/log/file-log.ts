@@ -2,7 +2,7 @@ import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import { type Meter, noMeter } from "../core/meter.ts";
-import { type ClientTransport, JournalClient } from "./file-log-client.ts";
+import { ClientTransport, JournalClient } from "./file-log-client.ts";
 import { FileLogCursor } from "./file-log-cursor.ts";
 import type { EndsSource } from "./file-log-ends.ts";
 import { FileLogOwner } from "./file-log-owner.ts";
@@ -169,24 +169,17 @@ export class OwnedFileLog extends FileLog {
 }
 
 /** Calls the owner in its own thread. */
-class DirectTransport implements ClientTransport {
+class DirectTransport extends ClientTransport {
   readonly #session: JournalSession;
 
   constructor(host: SessionHost, client: () => JournalClient) {
+    super();
     this.#session = new JournalSession(host, (reply) => client().receive(reply));
-  }
-
-  allocate(length: number): Buffer {
-    return Buffer.allocUnsafeSlow(length);
   }
 
   send(request: JournalRequest, frame: Buffer | undefined): void {
     this.#session.receive(request, frame);
   }
-
-  settled(): void {}
-
-  flush(): void {}
 
   close(): Promise<void> {
     return Promise.resolve();

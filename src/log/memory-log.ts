@@ -13,7 +13,7 @@ import type {
 } from "./log.ts";
 import { outOfRange, recordAtOrAfter, wholeFrom } from "./offset-range.ts";
 import { checkSamePartitions, topicOf, unknownTopic } from "./topic.ts";
-import { checkSections, transactionBytes } from "./transaction.ts";
+import { checkSections, checkTransactionBytes } from "./transaction.ts";
 
 export interface MemoryLogOptions {
   /** Appends become durable at `sync()` only, not at once. Default false. */
@@ -228,7 +228,7 @@ class MemoryWriter implements Writer {
 
   async append(sections: readonly TransactionSection[]): Promise<Appended> {
     if (this.#failure !== undefined) throw this.#failure;
-    transactionBytes(sections);
+    checkTransactionBytes(sections);
     try {
       const appended = this.#append(sections);
       this.#last = appended.catch(() => {});

@@ -9,11 +9,11 @@ export const transactionBytesMax = 64 * 1024 * 1024;
 /** Most sections of one transaction: 64 Ki partitions written at once. */
 export const transactionSectionsMax = 65_536;
 
-/** @returns bytes of records in the transaction @throws KAPPA_TRANSACTION_TOO_LARGE, before anything is written */
-export function transactionBytes(sections: readonly TransactionSection[]): number {
+/** @throws KAPPA_TRANSACTION_TOO_LARGE, before anything is written */
+export function checkTransactionBytes(sections: readonly TransactionSection[]): void {
   let bytes = 0;
   for (const section of sections) bytes += section.bytes.length;
-  if (bytes <= transactionBytesMax && sections.length <= transactionSectionsMax) return bytes;
+  if (bytes <= transactionBytesMax && sections.length <= transactionSectionsMax) return;
   throw new KappaError(
     "KAPPA_TRANSACTION_TOO_LARGE",
     `a transaction of ${bytes} bytes in ${sections.length} sections; ` +

@@ -18,7 +18,7 @@ const sliceBytes = 64 * 1024;
 export class StateFlusher {
   readonly #database: StateDatabase;
   readonly #intervalMs: number;
-  #durableSequence = -1;
+  #durableSequence: number;
   readonly #events: {
     readonly written: () => void;
     readonly failed: (error: unknown) => void;
@@ -32,6 +32,8 @@ export class StateFlusher {
     options: {
       readonly intervalMs: number;
       readonly nowMs: number;
+      /** Every commit up to this one is durable. */
+      readonly durableSequence: number;
       readonly written: () => void;
       readonly failed: (error: unknown) => void;
       readonly writing: (sequence: number) => void;
@@ -40,6 +42,7 @@ export class StateFlusher {
     this.#database = database;
     this.#intervalMs = options.intervalMs;
     this.#lastMs = options.nowMs;
+    this.#durableSequence = options.durableSequence;
     this.#events = options;
   }
 

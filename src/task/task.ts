@@ -77,7 +77,6 @@ export class Task {
   readonly #tickers: ReadonlyMap<Stage, IdleTicker>;
   #sequence: number;
   #inFlight = 0;
-  #durableSequence: number;
   readonly #flusher: StateFlusher;
   readonly #horizon: RestoreHorizon;
   readonly #metrics: TaskMetrics;
@@ -95,7 +94,6 @@ export class Task {
     this.partition = parts.partition;
     this.id = `${parts.topology.applicationId}-${parts.partition}`;
     this.#sequence = parts.sequence;
-    this.#durableSequence = parts.sequence - 1;
     const { topology, partition, stages, database, clock, meter, settings } = parts;
     const ticking = settings.untilEnd ? [] : stages.filter(({ idle }) => idle.length > 0);
     this.#tickers = new Map(ticking.map((stage) => [stage, new IdleTicker(stage, clock.monotonic())]));
@@ -106,6 +104,7 @@ export class Task {
     this.#metrics = new TaskMetrics({ application: topology.applicationId, partition, stages, database, clock, meter });
     this.#flusher = new StateFlusher(database, {
       intervalMs: settings.flushIntervalMs,
+      durableSequence: parts.sequence - 1,
       // Tasks take turns, so that they do not all keep the disk busy at once.
       nowMs: clock.monotonic() - (settings.flushIntervalMs * partition) / parts.partitions,
       written: () => {
@@ -224,10 +223,9 @@ export class Task {
 
   #durable(sequence: number, startMs: number): void {
     this.#inFlight--;
-    this.#durableSequence = Math.max(this.#durableSequence, sequence);
     this.#parts.tap(this, "durable", sequence);
     this.#metrics.durable((this.#parts.clock.monotonic() - startMs) / 1000);
-    this.#flusher.durable(this.#durableSequence);
+    this.#flusher.durable(sequence);
     this.#wake();
   }
 
@@ -306,7 +304,6 @@ export class Task {
     assert(record !== null, () => `task ${this.id} has state to write and no commit`);
     this.#flushed = record;
     this.#flusher.begin(nowMs, record.sequence, Buffer.from(JSON.stringify(record)));
-    this.#flusher.durable(this.#durableSequence);
   }
 
   /** Tells the log what neither a restart nor a restore from nothing will read again. Advice: a failure costs space. */
@@ -336,7 +333,7 @@ export class Task {
   /** How long the caller may wait for the log before it asks again, when the last cycle did nothing. */
   get waitMs(): number {
     const { settings, stages } = this.#parts;
-    // The log tells the thread of this at once, and the log's change may have been looked past: no long wait.
+    // What is awaited then is told to the task, not by a change of the log.
     if (this.#inFlight > 0 || this.#flusher.underWay) return 1;
     return stages.some((stage) => stage.group.waiting()) ? settings.mergeWaitMs : 100;
   }
