@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: "fast",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/**/*.slow.test.ts"],
+          exclude: ["test/**/*.slow.test.ts", "test/**/*.kafka.test.ts"],
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },
@@ -26,6 +26,18 @@ export default defineConfig({
           include: ["test/**/*.slow.test.ts"],
           fileParallelism: false,
           testTimeout: 180_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        // Against real services, which all files share; a file that kills one starts its own.
+        test: {
+          name: "kafka",
+          include: ["test/**/*.kafka.test.ts"],
+          globalSetup: ["test/stack/shared-services.ts"],
+          fileParallelism: false,
+          testTimeout: 60_000,
           hookTimeout: 60_000,
         },
       },
