@@ -7,6 +7,8 @@ import {
   handbookLabelSchema,
   handbookTransactionSchema,
 } from "../schemas/records.ts";
+import { existingTopic } from "../src/cli/data-folder.ts";
+import { batchesHeld } from "../src/cli/topic-reader.ts";
 import { AvroSerde } from "../src/codec/avro-serde.ts";
 import { EmbeddedSchemaRegistry } from "../src/codec/embedded-schema-registry.ts";
 import { valueSubject } from "../src/codec/schema-registry.ts";
@@ -53,7 +55,7 @@ export async function appendInput(options: AppendOptions): Promise<number> {
   const writer = await log.openWriter("handbook-append");
   const encoder = await InputEncoder.open(options);
   const input = inputName(options);
-  const from = rowsAppended(log, input);
+  const from = await rowsAppended(log, input);
   let underway: Promise<unknown>[] = [];
   for (let row = from; row < order.length; ) {
     const end = Math.min(order.length, row + rowsPerTransaction);
@@ -93,17 +95,15 @@ function append(writer: Writer, sections: TransactionSection[], reached: string)
  *
  * @throws KAPPA_USAGE when the log holds rows of another input
  */
-function rowsAppended(log: Log, input: string): number {
-  const end = log.endOffset(progressTopic, 0, "durable");
-  if (end === 0n) return 0;
+async function rowsAppended(log: Log, input: string): Promise<number> {
   const reader = new RecordBatchReader();
-  const cursor = log.cursor(progressTopic, 0, end - 1n, "durable");
-  const batch = cursor.next();
-  cursor.close();
-  if (batch === undefined) return 0;
-  reader.reset(batch.bytes);
-  reader.next();
-  const [reached, ...name] = String(reader.value()).split(" ");
+  let last: string | null = null;
+  for await (const batch of batchesHeld(log, await existingTopic(log, progressTopic))) {
+    reader.reset(batch.bytes);
+    while (reader.next()) last = String(reader.value());
+  }
+  if (last === null) return 0;
+  const [reached, ...name] = last.split(" ");
   if (name.join(" ") !== input) {
     throw new KappaError(
       "KAPPA_USAGE",

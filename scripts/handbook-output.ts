@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { parquetWriteFile } from "hyparquet-writer";
 import { type HandbookDecision, handbookDecisionSchema } from "../schemas/records.ts";
+import { batchesHeld, recordCount } from "../src/cli/topic-reader.ts";
 import { AvroSerde } from "../src/codec/avro-serde.ts";
 import { EmbeddedSchemaRegistry } from "../src/codec/embedded-schema-registry.ts";
 import { type Log, RecordBatchReader } from "../src/index.ts";
@@ -13,12 +14,10 @@ const wholeColumns = new Set(
 
 /** Writes every decision of `fraud-decisions` to a Parquet file. @returns how many */
 export async function writeDecisions(log: Log, dataDir: string, path: string): Promise<number> {
-  const topic = log.topic("fraud-decisions");
-  const partitions = topic?.partitions ?? 0;
-  const ends = Array.from({ length: partitions }, (_, p) => log.endOffset("fraud-decisions", p, "durable"));
-  const rows = ends.reduce((sum, end) => sum + Number(end), 0);
+  const topic = await log.topic("fraud-decisions");
+  const rows = topic === undefined ? 0 : await recordCount(log, topic);
   const numbers = numberColumns.map(() => new Float64Array(rows));
-  const decisions: string[] = new Array(rows);
+  const decisions: string[] = [];
   const serde = new AvroSerde<HandbookDecision>(
     handbookDecisionSchema,
     -1,
@@ -28,22 +27,18 @@ export async function writeDecisions(log: Log, dataDir: string, path: string): P
   const into = new Float64Array(numberColumns.length);
   const reader = new RecordBatchReader();
   let row = 0;
-  for (let partition = 0; partition < partitions; partition++) {
-    const cursor = log.cursor("fraud-decisions", partition, log.startOffset("fraud-decisions", partition), "durable");
-    for (let batch = cursor.next(); batch !== undefined && row < rows; batch = cursor.next()) {
-      reader.reset(batch.bytes);
-      while (reader.next() && row < rows) {
-        const value = serde.decode(reader.buffer, reader.valueAt, reader.valueEnd);
-        readNumbers(value, into, 0);
-        for (let i = 0; i < into.length; i++) (numbers[i] as Float64Array)[row] = into[i] as number;
-        decisions[row] = value.decision;
-        row++;
-      }
+  for await (const batch of topic === undefined ? [] : batchesHeld(log, topic)) {
+    reader.reset(batch.bytes);
+    while (row < rows && reader.next()) {
+      const value = serde.decode(reader.buffer, reader.valueAt, reader.valueEnd);
+      readNumbers(value, into, 0);
+      for (let i = 0; i < into.length; i++) (numbers[i] as Float64Array)[row] = into[i] as number;
+      decisions.push(value.decision);
+      row++;
     }
-    cursor.close();
   }
   const columns = numberColumns.map((name, i) => {
-    const values = numbers[i] as Float64Array;
+    const values = (numbers[i] as Float64Array).subarray(0, row);
     if (!wholeColumns.has(name)) return { name, type: "DOUBLE" as const, encoding: "PLAIN" as const, data: values };
     return isSmall(values)
       ? { name, type: "INT32" as const, encoding: "PLAIN" as const, data: Int32Array.from(values) }

@@ -50,10 +50,10 @@ export class DataFolder {
 }
 
 /** @throws KAPPA_TOPIC_UNKNOWN with the topics there are */
-export function existingTopic(log: Log, name: string): Topic {
-  const topic = log.topic(name);
+export async function existingTopic(log: Log, name: string): Promise<Topic> {
+  const topic = await log.topic(name);
   if (topic !== undefined) return topic;
-  const names = log.topics().map((each) => each.name);
+  const names = (await log.topics()).map((each) => each.name);
   const known = names.length === 0 ? "the log has none" : `there are ${names.join(", ")}`;
   throw new KappaError("KAPPA_TOPIC_UNKNOWN", `topic ${name} does not exist; ${known}`, { topic: name });
 }

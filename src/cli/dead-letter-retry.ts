@@ -59,20 +59,25 @@ export class DeadLetterRetry {
   #sourceGone = 0;
   #strange = 0;
 
-  constructor(options: RetryOptions) {
+  private constructor(options: RetryOptions, retried: ReadonlySet<string>) {
     this.#options = options;
-    this.#retried = retriedPositions(options.log, options.retriesTopic);
+    this.#retried = retried;
   }
 
-  async run(): Promise<RetryResult> {
+  /** Reads which were sent before, and sends the others. */
+  static async run(options: RetryOptions): Promise<RetryResult> {
+    return new DeadLetterRetry(options, await retriedPositions(options.log, options.retriesTopic)).#run();
+  }
+
+  async #run(): Promise<RetryResult> {
     const { log, topic, max } = this.#options;
     const reader = new RecordBatchReader();
     let left = max;
-    for (const batch of batchesHeld(log, topic)) {
+    for await (const batch of batchesHeld(log, topic)) {
       if (left === 0) break;
       reader.reset(batch.bytes);
       for (let offset = Number(batch.baseOffset); left > 0 && reader.next(); offset++) {
-        if (this.#take(reader, batch.partition, offset)) left--;
+        if (await this.#take(reader, batch.partition, offset)) left--;
         if (this.#pending >= batchLetters || this.#pendingBytes() >= batchBytes) await this.#send();
       }
     }
@@ -88,7 +93,7 @@ export class DeadLetterRetry {
   }
 
   /** @returns whether the dead letter is sent again */
-  #take(reader: RecordBatchReader, partition: number, offset: number): boolean {
+  async #take(reader: RecordBatchReader, partition: number, offset: number): Promise<boolean> {
     let letter: DeadLetterRecord;
     try {
       letter = deadLetterOf(reader, partition, offset);
@@ -100,16 +105,16 @@ export class DeadLetterRetry {
     if (this.#retried.has(positionText(letter))) this.#retriedBefore++;
     else if (letter.internal) this.#internal++;
     else if (letter.attempts >= this.#options.maxAttempts) this.#tooManyAttempts++;
-    else return this.#write(letter, reader);
+    else return await this.#write(letter, reader);
     return false;
   }
 
-  #write(letter: DeadLetterRecord, reader: RecordBatchReader): boolean {
+  async #write(letter: DeadLetterRecord, reader: RecordBatchReader): Promise<boolean> {
     const { log, retriesTopic, nowMs } = this.#options;
-    const target = log.topic(letter.sourceTopic);
+    const target = await log.topic(letter.sourceTopic);
     const source =
       letter.cut && target !== undefined
-        ? recordAt(log, target, letter.sourcePartition, letter.sourceOffset)?.reader
+        ? (await recordAt(log, target, letter.sourcePartition, letter.sourceOffset))?.reader
         : reader;
     if (target === undefined || letter.sourcePartition >= target.partitions || source === undefined) {
       this.#sourceGone++;
@@ -153,12 +158,12 @@ export class DeadLetterRetry {
 }
 
 /** Positions of the dead letters that were sent again. */
-function retriedPositions(log: Log, name: string): ReadonlySet<string> {
+async function retriedPositions(log: Log, name: string): Promise<ReadonlySet<string>> {
   const retried = new Set<string>();
-  const topic = log.topic(name);
+  const topic = await log.topic(name);
   if (topic === undefined) return retried;
   const reader = new RecordBatchReader();
-  for (const batch of batchesHeld(log, topic)) {
+  for await (const batch of batchesHeld(log, topic)) {
     reader.reset(batch.bytes);
     while (reader.next()) retried.add(String(reader.key()));
   }

@@ -73,7 +73,7 @@ export class DemoAudit {
   async #each(name: string, take: (reader: RecordBatchReader) => void): Promise<number> {
     const reader = this.#reader;
     let count = 0;
-    for (const batch of batchesHeld(this.#log, existingTopic(this.#log, name))) {
+    for await (const batch of batchesHeld(this.#log, await existingTopic(this.#log, name))) {
       reader.reset(batch.bytes);
       while (reader.next()) take(reader);
       const before = count;

@@ -44,12 +44,18 @@ export class DemoDecisions {
   /** The newest that were not allowed, newest first. */
   readonly latest: FraudDecision[] = [];
 
-  constructor(options: DecisionsOptions) {
-    const { log, topic, partitions, registry } = options;
+  private constructor(options: DecisionsOptions, cursors: readonly Cursor[]) {
     this.#clock = options.clock;
     this.#sentAtMs = options.sentAtMs;
-    this.#serde = new AvroSerde(fraudDecisionSchema, -1, registry);
-    this.#cursors = Array.from({ length: partitions }, (_, p) => log.cursor(topic, p, 0n, "durable"));
+    this.#serde = new AvroSerde(fraudDecisionSchema, -1, options.registry);
+    this.#cursors = cursors;
+  }
+
+  static async open(options: DecisionsOptions): Promise<DemoDecisions> {
+    const { log, topic, partitions } = options;
+    const cursors: Cursor[] = [];
+    for (let p = 0; p < partitions; p++) cursors.push(await log.openCursor(topic, p, 0n, "durable"));
+    return new DemoDecisions(options, cursors);
   }
 
   /** Takes up what has become durable. */

@@ -90,7 +90,7 @@ export async function showDemo(invocation: Invocation, dataDir: string | undefin
     await application.start();
     const topics = { decisions, deadLetters: deadLettersTopic(application.engine.topology.applicationId) };
     const sentAtMs = (number: number): number => traffic.sentAtMs(number);
-    const followed = new DemoDecisions({ log, topic: decisions, partitions, registry, clock, sentAtMs });
+    const followed = await DemoDecisions.open({ log, topic: decisions, partitions, registry, clock, sentAtMs });
     const audit = new DemoAudit(log, registry, topics);
     const shown = relative(invocation.directory, path);
     const live = process.stdout.isTTY === true && flags.untilFirstDecision !== true;

@@ -39,12 +39,12 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
       const wanted = deadLetterFilter(options.where, options.reason);
       const log = (await invocation.dataFolder(command)).read();
       try {
-        const topic = deadLetters(log, (await invocation.config(command)).applicationId);
+        const topic = await deadLetters(log, (await invocation.config(command)).applicationId);
         const groups = new Map<
           string,
           { topic: string; stage: string; reason: string; count: number; newestMs: number }
         >();
-        for (const { letter } of lettersOf(log, topic)) {
+        for await (const { letter } of lettersOf(log, topic)) {
           if (!wanted(letter)) continue;
           const { sourceTopic, stage, reason, timeMs } = letter;
           const id = jsonLine([sourceTopic, stage, reason]);
@@ -90,10 +90,10 @@ function showVerb(invocation: Invocation): CommandUnknownOpts {
       const folder = await invocation.dataFolder(command);
       const log = folder.read();
       try {
-        const topic = deadLetters(log, (await invocation.config(command)).applicationId);
+        const topic = await deadLetters(log, (await invocation.config(command)).applicationId);
         const decoder = new RecordDecoder(await folder.registry());
         let shown = 0;
-        for (const { letter, reader } of lettersOf(log, topic)) {
+        for await (const { letter, reader } of lettersOf(log, topic)) {
           if (!wanted(letter)) continue;
           await decoder.load(reader.buffer);
           const value = decoder.decode(reader.buffer, reader.valueAt, reader.valueEnd);
@@ -162,14 +162,14 @@ function retryVerb(invocation: Invocation): CommandUnknownOpts {
       const folder = await invocation.dataFolder(command);
       const log = options.yes ? await folder.connect() : folder.read();
       try {
-        const topic = deadLetters(log, applicationId);
+        const topic = await deadLetters(log, applicationId);
         const application = topic.name.replace(/-dead-letters$/, "");
         const retriesTopic = `${application}-dlq-retries`;
         if (options.yes) await log.createTopic(retriesTopic, { partitions: topic.partitions });
         // Opened before the notes of former retries are read: a retry that still runs is fenced by it.
         const writer = options.yes ? await log.openWriter(retriesTopic) : null;
         const { max, maxAttempts } = options;
-        const result = await new DeadLetterRetry({
+        const result = await DeadLetterRetry.run({
           log,
           topic,
           retriesTopic,
@@ -178,7 +178,7 @@ function retryVerb(invocation: Invocation): CommandUnknownOpts {
           maxAttempts,
           writer,
           nowMs: clock.now(),
-        }).run();
+        });
         await writer?.close();
         report(result, invocation, options.yes === true, maxAttempts);
         invocation.next(
@@ -207,9 +207,9 @@ function report(result: RetryResult, { terminal }: Invocation, sent: boolean, ma
 }
 
 /** The dead letters of an application; of the only one when none is named. */
-function deadLetters(log: Log, application: string | undefined): Topic {
+async function deadLetters(log: Log, application: string | undefined): Promise<Topic> {
   if (application !== undefined) return existingTopic(log, deadLettersTopic(application));
-  const topics = log.topics().filter(({ name }) => name.endsWith(deadLettersTopic("")));
+  const topics = (await log.topics()).filter(({ name }) => name.endsWith(deadLettersTopic("")));
   const [only] = topics;
   if (only !== undefined && topics.length === 1) return only;
   const names = topics.map(({ name }) => name.replace(/-dead-letters$/, "")).join(", ");
@@ -221,12 +221,12 @@ function deadLetters(log: Log, application: string | undefined): Topic {
 }
 
 /** Every dead letter, the reader standing on it. Other records of the topic are passed over. */
-function* lettersOf(
+async function* lettersOf(
   log: Log,
   topic: Topic,
-): Generator<{ readonly letter: DeadLetterRecord; readonly reader: RecordBatchReader }> {
+): AsyncGenerator<{ readonly letter: DeadLetterRecord; readonly reader: RecordBatchReader }> {
   const reader = new RecordBatchReader();
-  for (const batch of batchesHeld(log, topic)) {
+  for await (const batch of batchesHeld(log, topic)) {
     reader.reset(batch.bytes);
     for (let offset = Number(batch.baseOffset); reader.next(); offset++) {
       const letter = letterOrNone(reader, batch.partition, offset);

@@ -43,8 +43,8 @@ export function explainVerb(invocation: Invocation): CommandUnknownOpts {
       const folder = await invocation.dataFolder(command);
       const log = folder.read();
       try {
-        const topic = existingTopic(log, options.topic);
-        const found = newestOfKey(log, topic, id);
+        const topic = await existingTopic(log, options.topic);
+        const found = await newestOfKey(log, topic, id);
         if (found === undefined) {
           invocation.exitCode = exitCodes.no;
           terminal.say(`no decision of this id in ${topic.name}`);

@@ -72,7 +72,7 @@ export class FileProducer {
     let writer: Writer | undefined;
     try {
       writer = await log.openWriter(`kappa-produce-${identity}`);
-      const from = options.firstRow === null ? readProgress(log, identity) : nothingProduced;
+      const from = options.firstRow === null ? await readProgress(log, identity) : nothingProduced;
       const progress = terminal.progress(topic, file.total, file.unit);
       try {
         return await this.#append(file, writer, identity, from, options, (done) => progress.update(done));

@@ -32,7 +32,7 @@ export function parseDuration(text: string): number {
 }
 
 /** The offset of a position in one partition: one that is held, or the end. */
-export function offsetAt(position: Position, log: Log, topic: string, partition: number): bigint {
+export async function offsetAt(position: Position, log: Log, topic: string, partition: number): Promise<bigint> {
   switch (position.kind) {
     case "earliest":
       return log.startOffset(topic, partition);

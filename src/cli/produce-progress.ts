@@ -42,11 +42,11 @@ export async function fileIdentity(topic: string, path: string): Promise<string>
 }
 
 /** How far the file of an identity was produced; to be asked after its writer was opened, so that nothing is under way. */
-export function readProgress(log: Log, identity: string): ProduceProgress {
+export async function readProgress(log: Log, identity: string): Promise<ProduceProgress> {
   const reader = new RecordBatchReader();
   const key = Buffer.from(identity);
   let progress = nothingProduced;
-  for (const batch of batchesHeld(log, existingTopic(log, progressTopic))) {
+  for await (const batch of batchesHeld(log, await existingTopic(log, progressTopic))) {
     reader.reset(batch.bytes);
     while (reader.next()) {
       if (reader.key()?.equals(key)) progress = JSON.parse(String(reader.value())) as ProduceProgress;

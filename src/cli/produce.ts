@@ -134,7 +134,7 @@ const plainJson: Serde<RowFields> = {
 
 /** @returns the partitions of the topic, which is created if need be */
 async function createTopic(log: FileLog, topic: string, partitions: number | undefined): Promise<number> {
-  const wanted = partitions ?? log.topic(topic)?.partitions ?? 8;
+  const wanted = partitions ?? (await log.topic(topic))?.partitions ?? 8;
   await log.createTopic(topic, { partitions: wanted });
   await log.createTopic(progressTopic, { partitions: 1 });
   return wanted;

@@ -15,22 +15,23 @@ export interface FoundRecord {
  * The newest record of a key: looked for in the partition that the key belongs to first, since all of our writers and
  * Kafka's put it there, then in the others.
  */
-export function newestOfKey(log: Log, topic: Topic, key: string): FoundRecord | undefined {
+export async function newestOfKey(log: Log, topic: Topic, key: string): Promise<FoundRecord | undefined> {
   const own = partitionOf(key, topic.partitions);
   const others = Array.from({ length: topic.partitions }, (_, p) => p).filter((p) => p !== own);
   const bytes = Buffer.from(key);
   for (const partition of [own, ...others]) {
-    const found = newestIn(log, topic, partition, bytes);
+    const found = await newestIn(log, topic, partition, bytes);
     if (found !== undefined) return found;
   }
   return undefined;
 }
 
-function newestIn(log: Log, topic: Topic, partition: number, key: Buffer): FoundRecord | undefined {
-  const end = log.endOffset(topic.name, partition, "durable");
+async function newestIn(log: Log, topic: Topic, partition: number, key: Buffer): Promise<FoundRecord | undefined> {
+  const start = await log.startOffset(topic.name, partition);
+  const end = await log.endOffset(topic.name, partition, "durable");
   const reader = new RecordBatchReader();
   let place: { readonly batch: RecordBatch; readonly index: number } | undefined;
-  for (const batch of batchesOf(log, topic, partition, log.startOffset(topic.name, partition), end)) {
+  for await (const batch of batchesOf(log, topic, partition, start, end)) {
     reader.reset(batch.bytes);
     for (let index = 0; reader.next(); index++) {
       const { buffer, keyAt, keyEnd } = reader;
@@ -43,11 +44,18 @@ function newestIn(log: Log, topic: Topic, partition: number, key: Buffer): Found
 }
 
 /** The record at an offset, or undefined when it is not held. */
-export function recordAt(log: Log, topic: Topic, partition: number, offset: number): FoundRecord | undefined {
+export async function recordAt(
+  log: Log,
+  topic: Topic,
+  partition: number,
+  offset: number,
+): Promise<FoundRecord | undefined> {
   const at = BigInt(offset);
-  if (partition >= topic.partitions || at < log.startOffset(topic.name, partition)) return undefined;
-  if (at >= log.endOffset(topic.name, partition, "durable")) return undefined;
-  for (const batch of batchesOf(log, topic, partition, at, at + 1n)) return recordIn(batch, 0, new RecordBatchReader());
+  if (partition >= topic.partitions || at < (await log.startOffset(topic.name, partition))) return undefined;
+  if (at >= (await log.endOffset(topic.name, partition, "durable"))) return undefined;
+  for await (const batch of batchesOf(log, topic, partition, at, at + 1n)) {
+    return recordIn(batch, 0, new RecordBatchReader());
+  }
   return undefined;
 }
 

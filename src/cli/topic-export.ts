@@ -44,14 +44,17 @@ export async function exportTopic(options: ExportOptions): Promise<number> {
     if (error instanceof KappaError) throw error;
     throw new KappaError("KAPPA_FILE_INVALID", `cannot write ${path}: ${messageOf(error)}`, { path }, error);
   });
-  const froms = Array.from({ length: topic.partitions }, (_, p) => offsetAt(position, log, topic.name, p));
-  const ends = froms.map((_, p) => log.endOffset(topic.name, p, "durable"));
-  const total = froms.reduce((sum, from, p) => sum + Number((ends[p] as bigint) - from), 0);
+  const ranges: { readonly from: bigint; readonly end: bigint }[] = [];
+  for (let p = 0; p < topic.partitions; p++) {
+    const from = await offsetAt(position, log, topic.name, p);
+    ranges.push({ from, end: await log.endOffset(topic.name, p, "durable") });
+  }
+  const total = ranges.reduce((sum, { from, end }) => sum + Number(end - from), 0);
   const progress = invocation.terminal.progress(topic.name, total, "records");
   let rows = 0;
   try {
-    for (const [partition, from] of froms.entries()) {
-      for (const batch of batchesOf(log, topic, partition, from, ends[partition] as bigint)) {
+    for (const [partition, { from, end }] of ranges.entries()) {
+      for await (const batch of batchesOf(log, topic, partition, from, end)) {
         await values.load(batch.bytes);
         addBatch(batch, values, file);
         rows += batch.count;

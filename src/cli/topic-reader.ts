@@ -1,19 +1,24 @@
 import type { Log, RecordBatch, Topic } from "../log/log.ts";
+import { nextBatch } from "../log/record-at.ts";
 
-/** Batches of one partition from an offset to an end that does not move, durable ones only. */
-export function* batchesOf(
+/**
+ * Batches of one partition from an offset to an end that does not move, durable ones only. A batch that begins before
+ * the end is returned whole.
+ */
+export async function* batchesOf(
   log: Log,
   topic: Topic,
   partition: number,
   from: bigint,
   end: bigint,
-): Generator<RecordBatch> {
+): AsyncGenerator<RecordBatch> {
   if (from >= end) return;
-  const cursor = log.cursor(topic.name, partition, from, "durable");
+  const cursor = await log.openCursor(topic.name, partition, from, "durable");
   try {
     while (cursor.position < end) {
-      const batch = cursor.next();
-      if (batch === undefined) return;
+      const batch = await nextBatch(cursor);
+      // The offsets up to the end may be ones that the log leaves out, and the next record one that came since.
+      if (batch === undefined || batch.baseOffset >= end) return;
       yield batch;
     }
   } finally {
@@ -22,18 +27,20 @@ export function* batchesOf(
 }
 
 /** Every batch that a topic holds now, partition after partition; more may be appended meanwhile and is left out. */
-export function* batchesHeld(log: Log, topic: Topic): Generator<RecordBatch> {
-  const ends = Array.from({ length: topic.partitions }, (_, p) => log.endOffset(topic.name, p, "durable"));
+export async function* batchesHeld(log: Log, topic: Topic): AsyncGenerator<RecordBatch> {
+  const ends: bigint[] = [];
+  for (let p = 0; p < topic.partitions; p++) ends.push(await log.endOffset(topic.name, p, "durable"));
   for (const [partition, end] of ends.entries()) {
-    yield* batchesOf(log, topic, partition, log.startOffset(topic.name, partition), end);
+    yield* batchesOf(log, topic, partition, await log.startOffset(topic.name, partition), end);
   }
 }
 
-/** Records that a topic holds now. */
-export function recordCount(log: Log, topic: Topic): number {
+/** Records that a topic holds now; where the log leaves offsets out, those are counted too. */
+export async function recordCount(log: Log, topic: Topic): Promise<number> {
   let count = 0;
   for (let p = 0; p < topic.partitions; p++) {
-    count += Number(log.endOffset(topic.name, p, "durable") - log.startOffset(topic.name, p));
+    const start = await log.startOffset(topic.name, p);
+    count += Number((await log.endOffset(topic.name, p, "durable")) - start);
   }
   return count;
 }

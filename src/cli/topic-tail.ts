@@ -1,6 +1,7 @@
 import type { SchemaRegistry } from "../codec/schema-registry.ts";
 import { KappaError } from "../core/errors.ts";
 import type { Cursor, Log, RecordBatch, Topic } from "../log/log.ts";
+import { nextBatch } from "../log/record-at.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { Invocation } from "./invocation.ts";
 import { offsetAt, parsePosition } from "./log-position.ts";
@@ -31,14 +32,16 @@ const waitMs = 500;
  */
 export async function tailTopic(options: TailOptions): Promise<number> {
   const { log, invocation, follow, limit = Number.POSITIVE_INFINITY } = options;
-  const cursors = openCursors(options);
+  const cursors = await openCursors(options);
   const decoder = new RecordDecoder(options.registry, options.decode);
   let printed = 0;
   for (let waiting = false; printed < limit && !(waiting && !follow); ) {
     if (waiting) await log.changed(waitMs);
     waiting = true;
     for (const cursor of cursors) {
-      const batch = printed < limit ? cursor.next() : undefined;
+      if (printed >= limit) break;
+      // Who follows is woken when more comes; who does not must wait for what is held but not at hand.
+      const batch = follow ? cursor.next() : await nextBatch(cursor);
       if (batch === undefined) continue;
       waiting = false;
       await decoder.load(batch.bytes);
@@ -50,7 +53,7 @@ export async function tailTopic(options: TailOptions): Promise<number> {
   return printed;
 }
 
-function openCursors({ topic, log, from, partition, invocation }: TailOptions): Cursor[] {
+async function openCursors({ topic, log, from, partition, invocation }: TailOptions): Promise<Cursor[]> {
   const position = parsePosition(from, invocation.clock.now());
   if (partition !== undefined && partition >= topic.partitions) {
     throw new KappaError(
@@ -59,7 +62,11 @@ function openCursors({ topic, log, from, partition, invocation }: TailOptions): 
     );
   }
   const partitions = partition === undefined ? Array.from({ length: topic.partitions }, (_, p) => p) : [partition];
-  return partitions.map((p) => log.cursor(topic.name, p, offsetAt(position, log, topic.name, p), "durable"));
+  const cursors: Cursor[] = [];
+  for (const p of partitions) {
+    cursors.push(await log.openCursor(topic.name, p, await offsetAt(position, log, topic.name, p), "durable"));
+  }
+  return cursors;
 }
 
 /** @returns records printed, at most `limit` */

@@ -30,6 +30,16 @@ export function topicsVerbs(invocation: Invocation): CommandUnknownOpts {
     .addCommand(hashVerb(invocation));
 }
 
+/** A line of `kappa topics list`. */
+interface TopicRow {
+  readonly topic: string;
+  readonly partitions: number;
+  readonly records: number;
+  readonly bytes?: number;
+  readonly retentionMs: number;
+  readonly internal: boolean;
+}
+
 function listVerb(invocation: Invocation): CommandUnknownOpts {
   return new Command("list")
     .description("topics with their partitions, records and bytes")
@@ -39,17 +49,19 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
       const { terminal } = invocation;
       const log = (await invocation.dataFolder(command)).read();
       try {
-        const internal = internalTopics(log.topics());
-        const rows = [...log.topics()]
-          .sort((a, b) => (a.name < b.name ? -1 : 1))
-          .map((topic) => ({
+        const topics = await log.topics();
+        const internal = internalTopics(topics);
+        const rows: TopicRow[] = [];
+        for (const topic of [...topics].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+          rows.push({
             topic: topic.name,
             partitions: topic.partitions,
-            records: recordCount(log, topic),
-            ...(options.bytes ? { bytes: byteCount(log, topic) } : {}),
+            records: await recordCount(log, topic),
+            ...(options.bytes ? { bytes: await byteCount(log, topic) } : {}),
             retentionMs: topic.retentionMs,
             internal: internal.has(topic.name),
-          }));
+          });
+        }
         if (options.json) for (const row of rows) terminal.print(jsonLine(row));
         else
           terminal.table(
@@ -74,9 +86,9 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
     });
 }
 
-function byteCount(log: Log, topic: Topic): number {
+async function byteCount(log: Log, topic: Topic): Promise<number> {
   let bytes = 0;
-  for (const batch of batchesHeld(log, topic)) bytes += batch.bytes.length;
+  for await (const batch of batchesHeld(log, topic)) bytes += batch.bytes.length;
   return bytes;
 }
 
@@ -132,7 +144,7 @@ async function createTopic(
   config: Parameters<Log["createTopic"]>[1],
   dryRun: boolean,
 ): Promise<string> {
-  const existing = log.topic(name);
+  const existing = await log.topic(name);
   if (existing === undefined && dryRun) return `would be created with ${config.partitions} partitions`;
   if (!dryRun) await log.createTopic(name, config);
   return existing === undefined
@@ -154,7 +166,7 @@ function tailVerb(invocation: Invocation): CommandUnknownOpts {
       const folder = await invocation.dataFolder(command);
       const log = folder.read();
       try {
-        const topic = existingTopic(log, name);
+        const topic = await existingTopic(log, name);
         const printed = await tailTopic({ ...options, topic, log, registry: await folder.registry(), invocation });
         invocation.terminal.say(`${counted(printed)} records`);
         invocation.next(`kappa topics export ${name} --out ${name}.ndjson`, command);
@@ -175,7 +187,7 @@ function exportVerb(invocation: Invocation): CommandUnknownOpts {
       const log = folder.read();
       const path = invocation.path(options.out);
       try {
-        const topic = existingTopic(log, name);
+        const topic = await existingTopic(log, name);
         const rows = await exportTopic({
           topic,
           log,
@@ -202,12 +214,12 @@ function hashVerb(invocation: Invocation): CommandUnknownOpts {
       const log = (await invocation.dataFolder(command)).read();
       try {
         for (const name of names) {
-          const topic = existingTopic(log, name);
+          const topic = await existingTopic(log, name);
           const hasher = new TopicHasher(name);
           const reader = new RecordBatchReader();
-          const progress = terminal.progress(name, recordCount(log, topic), "records");
+          const progress = terminal.progress(name, await recordCount(log, topic), "records");
           let done = 0;
-          for (const batch of batchesHeld(log, topic)) {
+          for await (const batch of batchesHeld(log, topic)) {
             reader.reset(batch.bytes);
             while (reader.next()) hasher.add(reader, batch.partition);
             done += batch.count;

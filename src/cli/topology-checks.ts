@@ -24,8 +24,8 @@ export async function checkTopology(
       `${topology.applicationId}: ${topology.nodes.length} nodes in ${topology.subTopologies.length} sub-topologies`,
     ),
   ];
-  for (const topic of new Set(inputs.map((input) => input.topic))) checks.push(inputTopic(topic, log));
-  checks.push(...partitionCounts(topology, log));
+  for (const topic of new Set(inputs.map((input) => input.topic))) checks.push(await inputTopic(topic, log));
+  checks.push(...(await partitionCounts(topology, log)));
   for (const input of inputs) if (input.format === "avro") checks.push(await inputSchema(input, registry));
   for (const node of topology.nodes) {
     if (node.kind === "sink" && node.format === "avro") checks.push(await outputSchema(node, registry));
@@ -35,8 +35,8 @@ export async function checkTopology(
   return checks;
 }
 
-function inputTopic(name: string, log: Log | null): CheckResult {
-  const topic = log?.topic(name);
+async function inputTopic(name: string, log: Log | null): Promise<CheckResult> {
+  const topic = await log?.topic(name);
   if (topic === undefined) return bad(`topic ${name}`, "is missing", `kappa topics create ${name} --partitions 8`);
   if (topic.retentionMs !== -1 || topic.retentionBytes !== -1) {
     const kept = topic.retentionMs !== -1 ? `${topic.retentionMs / 86_400_000} days` : `${topic.retentionBytes} bytes`;
@@ -46,10 +46,10 @@ function inputTopic(name: string, log: Log | null): CheckResult {
 }
 
 /** Inputs that meet in tasks need one count; global tables are read whole and may have any. */
-function partitionCounts(topology: Topology, log: Log | null): CheckResult[] {
+async function partitionCounts(topology: Topology, log: Log | null): Promise<CheckResult[]> {
   const counts = new Map<number, string>();
   for (const { topic } of partitionedInputs(topology)) {
-    const known = log?.topic(topic);
+    const known = await log?.topic(topic);
     if (known !== undefined && !counts.has(known.partitions)) counts.set(known.partitions, topic);
   }
   if (counts.size < 2) return [];

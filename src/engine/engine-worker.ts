@@ -1,27 +1,27 @@
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
-import { ThreadFileLog } from "../log/file-log-thread.ts";
+import { openThreadLog, type ThreadLog } from "../log/thread-log.ts";
 import { ThreadMeter } from "../observability/thread-meter.ts";
 import type { Scorer } from "../scoring/scorer.ts";
-import { LevelBackend } from "../state/level-backend.ts";
-import { StateDatabase } from "../state/state-database.ts";
 import { inputSerde, isGlobalTable } from "../task/application.ts";
 import { GlobalTable } from "../task/global-table.ts";
 import { loadModels } from "../task/models.ts";
 import type { Task, TaskTap } from "../task/task.ts";
-import { openTask, type TaskSurroundings } from "../task/task-opener.ts";
-import { cacheShares } from "./cache-shares.ts";
+import type { TaskSurroundings } from "../task/task-opener.ts";
 import { SweepTurns } from "./sweep-turns.ts";
+import { TaskDatabases } from "./task-databases.ts";
+import { TaskHost } from "./task-host.ts";
 import type { ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
 import { loadTopology } from "./topology-module.ts";
 
 /** How often a thread reports its progress and metrics, in ms. */
 const reportIntervalMs = 500;
+
+/** How long a thread without a task waits before it looks around again, in ms. */
+const idleMs = 100;
 
 export interface WorkerOptions {
   readonly order: ThreadOrder;
@@ -34,10 +34,13 @@ export interface WorkerOptions {
 export class EngineWorker {
   readonly #options: WorkerOptions;
   readonly #meter = new ThreadMeter();
-  readonly #tasks: Task[] = [];
-  #globalTables: GlobalTable[] = [];
+  #host: TaskHost | null = null;
+  /** What was ordered before the host was there. */
+  #ordered: (ThreadRequest & { kind: "own" }) | null = null;
+  readonly #globalTables: GlobalTable[] = [];
   #stopping = false;
-  #endPause: (() => void) | null = null;
+  /** Ends a pause, or a wait for the log. */
+  #wake: (() => void) | null = null;
   #lastReportMs = 0;
 
   constructor(options: WorkerOptions) {
@@ -49,7 +52,12 @@ export class EngineWorker {
     const request = message as ThreadRequest;
     if (request.kind === "stop") {
       this.#stopping = true;
-      this.#endPause?.();
+      this.#wake?.();
+      return;
+    }
+    if (request.kind === "own") {
+      this.#ordered = request;
+      this.#own();
       return;
     }
     this.#answer(request).then(
@@ -61,7 +69,18 @@ export class EngineWorker {
     );
   }
 
-  async #answer(request: Exclude<ThreadRequest, { kind: "stop" }>): Promise<unknown> {
+  #own(): void {
+    if (this.#host === null || this.#ordered === null) return;
+    const { version, partitions, generation } = this.#ordered;
+    this.#host.own(version, partitions, generation);
+    this.#wake?.();
+  }
+
+  get #tasks(): readonly Task[] {
+    return this.#host?.tasks ?? [];
+  }
+
+  async #answer(request: Exclude<ThreadRequest, { kind: "stop" | "own" }>): Promise<unknown> {
     if (request.kind === "count") {
       let count = 0;
       for (const task of this.#tasks) count += await task.stores.count(request.store);
@@ -80,18 +99,24 @@ export class EngineWorker {
     let failure: unknown;
     const { order, clock } = this.#options;
     const topology = await loadTopology(order.topology);
-    const log = ThreadFileLog.of(order.log);
+    const log = await openThreadLog(order.log);
     let scorers = new Map<number, Scorer>();
     try {
       const meter = this.#meter.open();
       const registry = await EmbeddedSchemaRegistry.open(order.registryDir);
       scorers = await loadModels(topology, clock, meter);
-      this.#globalTables = topology.nodes.filter(isGlobalTable).map((node) => {
+      for (const node of topology.nodes.filter(isGlobalTable)) {
         const { timeBounds } = order.settings;
-        const keepFaults = order.partitions.includes(0);
-        return new GlobalTable({ node, log, serde: inputSerde(node, registry), timeBounds, keepFaults });
+        const serde = inputSerde(node, registry);
+        // Task 0 answers for them, and any thread may be told to run it.
+        this.#globalTables.push(await GlobalTable.open({ node, log, serde, timeBounds, keepFaults: true }));
+      }
+      const databases = new TaskDatabases({
+        stateDir: order.stateDir,
+        taskBytes: Math.floor(order.settings.cacheBytes / order.partitionCount),
+        evades: order.log.kind === "kafka",
       });
-      const around: TaskSurroundings = {
+      const around: Omit<TaskSurroundings, "generation"> = {
         topology,
         partitions: order.partitionCount,
         log,
@@ -102,42 +127,28 @@ export class EngineWorker {
         meter,
         globalTables: new Map(this.#globalTables.map((table) => [table.node.id, table])),
         scorers,
-        generation: order.generation,
         ends: order.ends,
-        openDatabase: (partition, discard) => this.#openDatabase(partition, discard),
+        openDatabase: (partition, discard) => databases.open(partition, discard),
         tap: this.#options.tap,
         onRestore: (partition, applied, total) =>
           this.#options.report({ kind: "restoring", partition, applied, total }),
       };
-      for (const partition of order.partitions) this.#tasks.push(await openTask(partition, around));
-      this.#options.report({ kind: "running" });
-      await this.#loop(log, around);
+      const { report } = this.#options;
+      this.#host = new TaskHost({ around, databases, clock, report, wake: () => this.#wake?.() });
+      this.#own();
+      await this.#loop(log, this.#host);
     } catch (error) {
       failure = error;
     } finally {
-      // One that fails must not keep the others from closing: their locks and what they have under way.
-      const closed = await Promise.allSettled(this.#tasks.map((task) => task.close()));
+      await this.#host?.close().catch((error: unknown) => {
+        failure ??= error;
+      });
       for (const table of this.#globalTables) table.close();
       for (const scorer of new Set(scorers.values())) await scorer.close();
       await log.close();
       this.#reportProgress();
-      failure ??= closed.find((outcome) => outcome.status === "rejected")?.reason;
     }
     if (failure !== undefined) throw failure;
-  }
-
-  async #openDatabase(partition: number, discard: boolean): Promise<StateDatabase> {
-    const { order } = this.#options;
-    const path = join(order.stateDir, String(partition));
-    if (discard) await rm(path, { recursive: true, force: true });
-    const { entityBytes, ...levelShares } = cacheShares(Math.floor(order.settings.cacheBytes / order.partitionCount));
-    const backend = await LevelBackend.open({ path, ...levelShares });
-    try {
-      return await StateDatabase.open({ backend, cacheBytes: entityBytes });
-    } catch (error) {
-      await backend.close();
-      throw error;
-    }
   }
 
   /**
@@ -146,90 +157,86 @@ export class EngineWorker {
    * else one begins when `commitIntervalMs` has passed and there is news. Between rounds the event loop turns, so that
    * messages come through.
    */
-  async #loop(log: ThreadFileLog, around: TaskSurroundings): Promise<void> {
+  async #loop(log: ThreadLog, host: TaskHost): Promise<void> {
     const { clock, order } = this.#options;
     const { commitIntervalMs, untilEnd } = order.settings;
-    const sweep = new SweepTurns(this.#tasks.length);
+    const sweep = new SweepTurns();
     while (!this.#stopping) {
       const startMs = clock.monotonic();
+      await host.settle();
       for (const table of this.#globalTables) table.refresh();
       let worked = false;
-      log.gather();
+      log.gather?.();
       try {
-        for (let i = 0; i < this.#tasks.length; i++) if (await this.#cycle(i, around)) worked = true;
+        for (const task of host.tasks) if (await this.#cycle(task, host)) worked = true;
       } finally {
-        log.release();
+        log.release?.();
       }
       const endMs = clock.monotonic();
       if (endMs - this.#lastReportMs >= reportIntervalMs) {
         this.#lastReportMs = endMs;
         this.#reportProgress();
       }
-      const swept = await this.#sweep(sweep, endMs, worked, around);
-      if (worked && this.#tasks.some((task) => task.full)) {
+      const swept = await this.#sweep(sweep, endMs, worked, host);
+      if (worked && host.tasks.some((task) => task.full)) {
         await turn();
         continue;
       }
       if (!worked && !swept) {
-        if (untilEnd && this.#tasks.every((task) => task.finished)) return;
-        await log.changed(Math.min(...this.#tasks.map((task) => task.waitMs)));
+        if (untilEnd) host.reportEnd();
+        await this.#unlessWoken(log.changed(Math.min(idleMs, ...host.tasks.map((task) => task.waitMs))));
       }
       await this.#pauseUntil(startMs + commitIntervalMs);
     }
   }
 
-  /** A pause that a request to stop ends. */
+  /** Waits for a promise, or for a message that cannot wait. */
+  async #unlessWoken(promise: Promise<void>): Promise<void> {
+    if (this.#stopping) return;
+    await Promise.race([
+      promise,
+      new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      }),
+    ]);
+    this.#wake = null;
+  }
+
+  /** A pause that a message ends. */
   async #pauseUntil(timeMs: number): Promise<void> {
     const pauseMs = timeMs - this.#options.clock.monotonic();
     if (pauseMs <= 0 || this.#stopping) return await turn();
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, pauseMs);
-      this.#endPause = () => {
+      this.#wake = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.#endPause = null;
+    this.#wake = null;
   }
 
   /** @returns whether the task did anything */
-  async #cycle(index: number, around: TaskSurroundings): Promise<boolean> {
-    const task = this.#tasks[index] as Task;
+  async #cycle(task: Task, host: TaskHost): Promise<boolean> {
     try {
       return await task.cycle();
     } catch (error) {
-      this.#tasks[index] = await this.#restored(task, error, around);
+      await host.failed(task, error);
       return true;
     }
   }
 
   /** Sweeps a few entities of the next task when it is time. @returns whether it did */
-  async #sweep(turns: SweepTurns, nowMs: number, worked: boolean, around: TaskSurroundings): Promise<boolean> {
+  async #sweep(turns: SweepTurns, nowMs: number, worked: boolean, host: TaskHost): Promise<boolean> {
     if (!turns.come(nowMs, worked)) return false;
-    const index = turns.next((i, busy) => (this.#tasks[i] as Task).sweepDue(busy));
-    const task = this.#tasks[index];
+    const task = turns.next(host.tasks, (each, busy) => each.sweepDue(busy));
     if (task === undefined) return false;
     try {
       await task.sweep(turns.entities);
     } catch (error) {
-      this.#tasks[index] = await this.#restored(task, error, around);
+      await host.failed(task, error);
     }
     return true;
-  }
-
-  /**
-   * The task anew, its state restored from the log, when the local state turned out to be damaged: LevelDB does not look
-   * at a block before it is read. What the broken cycle had done was in no commit, and is done again.
-   *
-   * @throws any other error
-   */
-  async #restored(task: Task, error: unknown, around: TaskSurroundings): Promise<Task> {
-    if (!(error instanceof KappaError) || error.recovery !== "restore-task") throw error;
-    const { order } = this.#options;
-    around.meter.counter("kappa_state_discarded_total", around.topology.applicationId).add(1);
-    await task.close().catch(() => {});
-    await rm(join(order.stateDir, String(task.partition)), { recursive: true, force: true });
-    return openTask(task.partition, around);
   }
 
   #reportProgress(): void {
@@ -240,6 +247,7 @@ export class EngineWorker {
       orderTimeMs: task.orderTimeMs,
       lag: task.lag,
       cachedBytes: task.database.cachedBytes,
+      positions: task.positions,
     }));
     this.#options.report({ kind: "progress", tasks, metrics: this.#meter.report() });
   }

@@ -2,15 +2,15 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
-import { assert } from "../core/assert.ts";
-import { type ErrorCode, errorCodes, KappaError } from "../core/errors.ts";
-import type { OwnedFileLog } from "../log/file-log.ts";
+import { type ErrorCode, errorCodes, KappaError, messageOf } from "../core/errors.ts";
 import { partitionOf } from "../log/partitioner.ts";
+import { movedWith, type SharedLog, threadHandle } from "../log/thread-log.ts";
 import type { MeterReport } from "../observability/thread-meter.ts";
 import { createTopics, partitionCount, partitionedInputs, registerSchemas } from "../task/application.ts";
 import { defaultSettings, type TaskSettings } from "../task/settings.ts";
 import { commitsTopic, type Topology } from "../topology/graph.ts";
 import { Collector } from "./collector.ts";
+import { type Membership, type Ownership, SoleMembership } from "./membership.ts";
 import type { TaskProgress, ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
 import { loadTopology, type TopologyModule } from "./topology-module.ts";
 
@@ -22,8 +22,10 @@ const youngGenerationMb = 24;
 
 export interface EngineOptions {
   readonly topology: TopologyModule;
-  /** The open log of `dataDir`; this process owns it. The engine does not close it. */
-  readonly log: OwnedFileLog;
+  /** The open log. The engine does not close it. */
+  readonly log: SharedLog;
+  /** How tasks are shared with other processes; default: all of them are run here. */
+  readonly membership?: (topology: Topology, partitions: number) => Membership;
   /** Holds `registry/` and, unless `stateDir` says otherwise, `state/`. */
   readonly dataDir: string;
   readonly stateDir?: string;
@@ -40,18 +42,21 @@ export interface StoreAnswer {
   readonly value: Readonly<Record<string, unknown>>;
 }
 
-export type EngineState = "RESTORING" | "RUNNING" | "PENDING_SHUTDOWN" | "NOT_RUNNING" | "ERROR";
+export type EngineState = "REBALANCING" | "RESTORING" | "RUNNING" | "PENDING_SHUTDOWN" | "NOT_RUNNING" | "ERROR";
 
 interface EngineThread {
   readonly worker: Worker;
-  readonly partitions: readonly number[];
+  readonly partitions: Set<number>;
   tasks: readonly TaskProgress[];
-  running: boolean;
+  /** Newest order that it has carried out, in three respects; see `ThreadReport`. */
+  released: number;
+  running: number;
+  ended: number;
 }
 
 /**
- * Runs an application over the embedded log: one task a partition, spread over engine threads. The main thread stays
- * free for the journal and for HTTP.
+ * Runs an application: one task a partition, spread over the processes that share them and the engine threads of each. The
+ * main thread stays free for the journal or the group, and for HTTP.
  */
 export class Engine {
   readonly topology: Topology;
@@ -67,7 +72,10 @@ export class Engine {
   >();
   #finish: (() => void) | null = null;
   #fail: ((error: unknown) => void) | null = null;
-  #state: EngineState = "RESTORING";
+  #state: EngineState = "REBALANCING";
+  #membership: Membership | null = null;
+  /** Number of the newest order to the threads. */
+  #version = 0;
   #done = 0;
   #token = 0;
   readonly #restoring = new Map<number, { readonly applied: number; readonly total: number }>();
@@ -93,64 +101,119 @@ export class Engine {
   static async start(options: EngineOptions): Promise<Engine> {
     const { log, dataDir } = options;
     const topology = await loadTopology(options.topology);
-    const partitions = partitionCount(topology, log);
+    const partitions = await partitionCount(topology, log);
     await createTopics(topology, log, partitions);
     const registryDir = join(dataDir, "registry");
     const registry = await EmbeddedSchemaRegistry.open(registryDir);
     const schemaIds = await registerSchemas(topology, registry);
     const settings: TaskSettings = { ...defaultSettings, ...options.settings };
     const engine = new Engine(options, topology, partitions);
+    const ends = settings.untilEnd ? await engine.#ends() : {};
     const threads = Math.min(options.threads ?? availableParallelism(), partitions);
     for (let thread = 0; thread < threads; thread++) {
-      const own = Array.from({ length: partitions }, (_, p) => p).filter((p) => p % threads === thread);
-      const handle = log.threadHandle();
-      const order: ThreadOrder = {
+      engine.#startThread({
         thread,
         topology: options.topology,
-        log: handle,
-        partitions: own,
+        log: threadHandle(log),
         partitionCount: partitions,
         registryDir,
         stateDir: join(options.stateDir ?? join(dataDir, "state"), topology.applicationId),
         schemaIds,
         settings,
-        generation: engine.#generation(),
-        ends: settings.untilEnd ? engine.#ends() : {},
-      };
-      engine.#startThread(order, own);
+        ends,
+      });
     }
+    await engine.#join(options.membership);
     return engine;
   }
 
+  async #join(membership: EngineOptions["membership"]): Promise<void> {
+    const { topology, partitions } = this;
+    const all = Array.from({ length: partitions }, (_, p) => p);
+    this.#membership =
+      membership === undefined
+        ? new SoleMembership({ partitions: all, generation: await this.#generation() })
+        : membership(topology, partitions);
+    await this.#membership.join({
+      owned: (ownership) => this.#own(ownership),
+      failed: (error) => this.#failed(asEngineError(error)),
+    });
+  }
+
+  /** Tells the threads what to run: a task stays where it is, a new one goes to the thread that has the fewest. */
+  #own({ partitions, generation }: Ownership): void {
+    if (this.#state === "PENDING_SHUTDOWN" || this.#state === "NOT_RUNNING" || this.#state === "ERROR") return;
+    this.#state = "RESTORING";
+    const wanted = new Set(partitions);
+    for (const { partitions: own } of this.#threads) {
+      for (const partition of own) {
+        if (wanted.has(partition)) wanted.delete(partition);
+        else own.delete(partition);
+      }
+    }
+    for (const partition of [...wanted].sort((a, b) => a - b)) {
+      const idlest = this.#threads.reduce((least, each) =>
+        each.partitions.size < least.partitions.size ? each : least,
+      );
+      idlest.partitions.add(partition);
+    }
+    const version = ++this.#version;
+    for (const { worker, partitions: own } of this.#threads) {
+      const order: ThreadRequest = { kind: "own", version, partitions: [...own], generation };
+      worker.postMessage(order);
+    }
+  }
+
+  /** Whether every thread has carried out the newest order. */
+  #all(what: "released" | "running" | "ended"): boolean {
+    return this.#threads.every((thread) => thread[what] === this.#version);
+  }
+
+  /** Partitions whose tasks this process was told to run. */
+  get owned(): readonly number[] {
+    return this.#threads.flatMap(({ partitions }) => [...partitions]).sort((a, b) => a - b);
+  }
+
   /** Commits so far plus one: higher than in any run before that left a commit. */
-  #generation(): number {
+  async #generation(): Promise<number> {
     const topic = commitsTopic(this.topology.applicationId);
     let commits = 1;
-    for (let p = 0; p < this.partitions; p++) commits += Number(this.#options.log.endOffset(topic, p, "written"));
+    for (let p = 0; p < this.partitions; p++) {
+      commits += Number(await this.#options.log.endOffset(topic, p, "written"));
+    }
     return commits;
   }
 
-  #ends(): Record<string, number[]> {
+  async #ends(): Promise<Record<string, number[]>> {
     const ends: Record<string, number[]> = {};
     for (const { topic } of partitionedInputs(this.topology)) {
-      ends[topic] = Array.from({ length: this.partitions }, (_, p) =>
-        Number(this.#options.log.endOffset(topic, p, "written")),
-      );
+      const own: number[] = [];
+      for (let p = 0; p < this.partitions; p++) {
+        own.push(Number(await this.#options.log.endOffset(topic, p, "written")));
+      }
+      ends[topic] = own;
     }
     return ends;
   }
 
-  #startThread(order: ThreadOrder, partitions: readonly number[]): void {
+  #startThread(order: ThreadOrder): void {
     const number = order.thread;
     const module = new URL("./engine-thread.ts", import.meta.url);
     // The compiler renames what is imported, not what a URL names.
     if (!import.meta.url.endsWith(".ts")) module.pathname = module.pathname.replace(/\.ts$/, ".js");
     const worker = new Worker(module, {
       workerData: order,
-      transferList: [order.log.port],
+      transferList: movedWith(order.log),
       resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
     });
-    const thread: EngineThread = { worker, partitions, tasks: [], running: false };
+    const thread: EngineThread = {
+      worker,
+      partitions: new Set(),
+      tasks: [],
+      released: 0,
+      running: 0,
+      ended: 0,
+    };
     this.#threads.push(thread);
     worker.on("message", (report: ThreadReport) => this.#receive(number, thread, report));
     worker.on("error", (error) =>
@@ -173,10 +236,22 @@ export class Engine {
 
   #receive(number: number, thread: EngineThread, report: ThreadReport): void {
     switch (report.kind) {
+      case "released":
+        thread.released = report.version;
+        if (this.#all("released")) this.#membership?.released(this.owned);
+        break;
       case "running":
-        thread.running = true;
+        thread.running = report.version;
         for (const partition of thread.partitions) this.#restoring.delete(partition);
-        if (this.#state === "RESTORING" && this.#threads.every(({ running }) => running)) this.#state = "RUNNING";
+        if (this.#state === "RESTORING" && this.#all("running")) this.#state = "RUNNING";
+        break;
+      case "ended":
+        thread.ended = report.version;
+        // A process that waits for its share of the tasks is not at an end.
+        if (this.#all("ended") && this.owned.length > 0) void this.stop().catch(() => {});
+        break;
+      case "fenced":
+        this.#membership?.fenced(report.partition);
         break;
       case "restoring":
         if (report.applied >= report.total) this.#restoring.delete(report.partition);
@@ -186,6 +261,7 @@ export class Engine {
         thread.tasks = report.tasks;
         this.#collector.stateHeld(this.tasks.reduce((bytes, { cachedBytes }) => bytes + cachedBytes, 0));
         this.#options.onMetrics?.(number, report.metrics);
+        this.#membership?.progressed(new Map(this.tasks.map(({ partition, positions }) => [partition, positions])));
         break;
       case "answer":
         this.#waiting.get(report.token)?.resolve(report.answer);
@@ -198,10 +274,7 @@ export class Engine {
       case "finished":
         this.#done++;
         this.#refuseWaiting(new KappaError("KAPPA_ENGINE_FAILED", "the application has stopped"));
-        if (this.#done === this.#threads.length) {
-          this.#state = "NOT_RUNNING";
-          this.#finish?.();
-        }
+        if (this.#done === this.#threads.length) void this.#leave();
         break;
       case "failed":
         this.#failed(new KappaError(codeOf(report.code), report.message, { thread: number }, report.stack));
@@ -211,11 +284,20 @@ export class Engine {
     }
   }
 
+  /** Only now that its tasks are closed may others have them. */
+  async #leave(): Promise<void> {
+    await this.#membership?.leave().catch(() => {});
+    if (this.#state === "ERROR") return;
+    this.#state = "NOT_RUNNING";
+    this.#finish?.();
+  }
+
   #failed(error: KappaError): void {
     if (this.#state === "ERROR") return;
     this.#state = "ERROR";
     this.#refuseWaiting(error);
     for (const { worker } of this.#threads) void worker.terminate();
+    void this.#membership?.leave().catch(() => {});
     this.#fail?.(error);
   }
 
@@ -256,35 +338,49 @@ export class Engine {
     return answer as StoreAnswer | null;
   }
 
-  /** Keys that a store holds, over all tasks. */
+  /** Keys that a store holds, over all tasks of this process. */
   async count(store: string): Promise<number> {
     let count = 0;
-    for (const { partitions } of this.#threads) {
-      count += (await this.#ask(partitions[0] as number, (token) => ({ kind: "count", token, store }))) as number;
+    for (const thread of this.#threads) {
+      count += (await this.#askThread(thread, (token) => ({ kind: "count", token, store }))) as number;
     }
     return count;
   }
 
   #ask(partition: number, request: (token: number, partition: number) => ThreadRequest): Promise<unknown> {
-    const thread = this.#threads.find(({ partitions }) => partitions.includes(partition));
-    assert(thread !== undefined, () => `no thread runs partition ${partition} of ${this.partitions}`);
+    const thread = this.#threads.find(({ partitions }) => partitions.has(partition));
+    if (thread === undefined) {
+      const owner = this.#membership?.ownerOf(partition);
+      const where = owner === undefined ? "no process is known to run it; try again" : `ask ${owner}`;
+      const message = `task ${partition} is not run by this process: ${where}`;
+      return Promise.reject(new KappaError("KAPPA_STATE_ELSEWHERE", message, { partition, owner }));
+    }
+    return this.#askThread(thread, (token) => request(token, partition));
+  }
+
+  #askThread(thread: EngineThread, request: (token: number) => ThreadRequest): Promise<unknown> {
     if (this.#done > 0 || this.#state === "ERROR") {
       return Promise.reject(new KappaError("KAPPA_ENGINE_FAILED", "the application has stopped or is about to"));
     }
     const token = ++this.#token;
     return new Promise((resolve, reject) => {
       this.#waiting.set(token, { resolve, reject });
-      thread.worker.postMessage(request(token, partition));
+      thread.worker.postMessage(request(token));
     });
   }
 
   /** Finishes the cycles under way, lets their commits become durable, writes the state, and ends the threads. */
   async stop(): Promise<void> {
-    if (this.#state === "RUNNING" || this.#state === "RESTORING") this.#state = "PENDING_SHUTDOWN";
+    const running = this.#state !== "ERROR" && this.#state !== "NOT_RUNNING" && this.#state !== "PENDING_SHUTDOWN";
+    if (running) this.#state = "PENDING_SHUTDOWN";
     const stop: ThreadRequest = { kind: "stop" };
     for (const { worker } of this.#threads) worker.postMessage(stop);
     await this.finished;
   }
+}
+
+function asEngineError(error: unknown): KappaError {
+  return error instanceof KappaError ? error : new KappaError("KAPPA_ENGINE_FAILED", messageOf(error), {}, error);
 }
 
 function codeOf(code: string): ErrorCode {

@@ -8,15 +8,10 @@ const silenceMs = 100;
 
 /** When a thread sweeps the state of which of its tasks: rows should not notice. */
 export class SweepTurns {
-  readonly #tasks: number;
   #task = 0;
   #nextMs = 0;
   #workedMs = 0;
   #busy = false;
-
-  constructor(tasks: number) {
-    this.#tasks = tasks;
-  }
 
   /** Whether some entities may be looked at after a round that did or did not do anything. */
   come(nowMs: number, worked: boolean): boolean {
@@ -32,13 +27,13 @@ export class SweepTurns {
     return this.#busy ? busyEntities : idleEntities;
   }
 
-  /** The task whose turn it is among those that want one; -1 when none does. */
-  next(wants: (task: number, busy: boolean) => boolean): number {
-    for (let i = 0; i < this.#tasks; i++) {
-      const task = this.#task;
-      this.#task = (task + 1) % this.#tasks;
+  /** The task whose turn it is among those that want one. */
+  next<Task>(tasks: readonly Task[], wants: (task: Task, busy: boolean) => boolean): Task | undefined {
+    for (let i = 0; i < tasks.length; i++) {
+      const task = tasks[this.#task % tasks.length] as Task;
+      this.#task++;
       if (wants(task, this.#busy)) return task;
     }
-    return -1;
+    return undefined;
   }
 }

@@ -1,16 +1,15 @@
-import type { FileLogHandle } from "../log/file-log.ts";
+import type { LogHandle } from "../log/thread-log.ts";
 import type { MeterReport } from "../observability/thread-meter.ts";
 import type { SchemaIds } from "../task/application.ts";
 import type { TaskSettings } from "../task/settings.ts";
+import type { TaskPositions } from "./membership.ts";
 import type { TopologyModule } from "./topology-module.ts";
 
 /** What an engine thread is told when it starts. */
 export interface ThreadOrder {
   readonly thread: number;
   readonly topology: TopologyModule;
-  readonly log: FileLogHandle;
-  /** Partitions whose tasks this thread runs. */
-  readonly partitions: readonly number[];
+  readonly log: LogHandle;
   /** Partitions in all. */
   readonly partitionCount: number;
   readonly registryDir: string;
@@ -18,13 +17,19 @@ export interface ThreadOrder {
   readonly stateDir: string;
   readonly schemaIds: SchemaIds;
   readonly settings: TaskSettings;
-  readonly generation: number;
   readonly ends: Readonly<Record<string, readonly number[]>>;
 }
 
 /** What an engine thread says. */
 export type ThreadReport =
-  | { readonly kind: "running" }
+  /** Every task that is not among those of the order `version` is closed. */
+  | { readonly kind: "released"; readonly version: number }
+  /** Every task of the order `version` is open. */
+  | { readonly kind: "running"; readonly version: number }
+  /** Every task of the order `version` has come to the end of a run that has one. */
+  | { readonly kind: "ended"; readonly version: number }
+  /** A task was opened by another process, and is closed here. */
+  | { readonly kind: "fenced"; readonly partition: number }
   | { readonly kind: "restoring"; readonly partition: number; readonly applied: number; readonly total: number }
   | { readonly kind: "progress"; readonly tasks: readonly TaskProgress[]; readonly metrics: MeterReport }
   | { readonly kind: "answer"; readonly token: number; readonly answer: unknown }
@@ -41,11 +46,19 @@ export interface TaskProgress {
   readonly lag: number;
   /** Memory that the task's state takes. */
   readonly cachedBytes: number;
+  readonly positions: TaskPositions;
 }
 
 /** What an engine thread is asked. */
 export type ThreadRequest =
   | { readonly kind: "stop" }
+  /** The tasks to run from now on. Versions count up. */
+  | {
+      readonly kind: "own";
+      readonly version: number;
+      readonly partitions: readonly number[];
+      readonly generation: number;
+    }
   | {
       readonly kind: "read";
       readonly token: number;

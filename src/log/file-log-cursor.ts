@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { at, type PartitionIndex, type SegmentIndex } from "./file-log-index.ts";
 import type { FileLogReader } from "./file-log-reader.ts";
 import type { Cursor, RecordBatch, Visibility } from "./log.ts";
@@ -32,6 +33,10 @@ export class FileLogCursor implements Cursor {
     return BigInt(this.#position);
   }
 
+  get end(): bigint {
+    return BigInt(this.#reader.endOffset(this.#slot, this.#visibility));
+  }
+
   #locate(): SegmentIndex {
     const index = this.#reader.locate(this.#slot, this.#position);
     if (index === undefined) throw this.#reader.outOfRange(this.topic, this.partition, this.#position);
@@ -45,6 +50,11 @@ export class FileLogCursor implements Cursor {
 
   caughtUp(): boolean {
     return (this.#visible() ?? this.#advance()) === undefined;
+  }
+
+  /** What is visible is at hand: nothing has to arrive, it has to be appended. */
+  arrival(timeoutMs: number): Promise<void> {
+    return sleep(timeoutMs);
   }
 
   /** The sections of the segment, if the next one is known and visible. */

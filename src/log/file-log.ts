@@ -43,16 +43,16 @@ export class FileLog implements Log {
 
   async createTopic(name: string, config: Partial<TopicConfig> & Pick<TopicConfig, "partitions">): Promise<void> {
     const topic = topicOf(name, config);
-    const existing = this.topic(name);
+    const existing = this.#reader.topicNamed(name);
     if (existing !== undefined) checkSamePartitions(existing, topic);
     else await this.#client.createTopic(topic);
   }
 
-  topic(name: string): Topic | undefined {
+  async topic(name: string): Promise<Topic | undefined> {
     return this.#reader.topicNamed(name);
   }
 
-  topics(): readonly Topic[] {
+  async topics(): Promise<readonly Topic[]> {
     this.#reader.refresh();
     return this.#reader.topics.topics;
   }
@@ -61,19 +61,19 @@ export class FileLog implements Log {
     return this.#client.openWriter(id);
   }
 
-  cursor(topic: string, partition: number, from: bigint, visibility: Visibility): Cursor {
+  async openCursor(topic: string, partition: number, from: bigint, visibility: Visibility): Promise<Cursor> {
     return new FileLogCursor(this.#reader, topic, partition, Number(from), visibility);
   }
 
-  startOffset(topic: string, partition: number): bigint {
+  async startOffset(topic: string, partition: number): Promise<bigint> {
     return BigInt(this.#reader.startOffset(this.#reader.slotOf(topic, partition)));
   }
 
-  endOffset(topic: string, partition: number, visibility: Visibility): bigint {
+  async endOffset(topic: string, partition: number, visibility: Visibility): Promise<bigint> {
     return BigInt(this.#reader.endOffset(this.#reader.slotOf(topic, partition), visibility));
   }
 
-  offsetForTime(topic: string, partition: number, timeMs: number): bigint {
+  async offsetForTime(topic: string, partition: number, timeMs: number): Promise<bigint> {
     return BigInt(this.#reader.offsetForTime(topic, partition, timeMs));
   }
 

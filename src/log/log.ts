@@ -2,7 +2,7 @@
  * The port to an append-only log. Three adapters stand behind it (memory, file, Kafka); they pass one conformance
  * suite (`src/testing/log-conformance.ts`) and the runtime cannot tell them apart.
  *
- * A log holds topics, a topic holds partitions, a partition holds records with contiguous offsets from 0. The unit of
+ * A log holds topics, a topic holds partitions, a partition holds records with ascending offsets. The unit of
  * writing is a transaction over any partitions of any topics: it becomes visible whole or not at all.
  */
 
@@ -81,24 +81,32 @@ export type Visibility = "written" | "durable";
 export interface Cursor {
   readonly topic: string;
   readonly partition: number;
-  /** Offset of the next record that `next` returns. */
+  /**
+   * Offset of the next record that `next` returns, or a lower one: records are contiguous within a batch, between batches
+   * a log may leave offsets out (markers of transactions, what was aborted or compacted away). Past those once it is
+   * known that they are none.
+   */
   readonly position: bigint;
+  /** One past the newest visible record, as far as the cursor has heard; the position when it has heard nothing yet. */
+  readonly end: bigint;
   /**
    * The next visible batch, or undefined when there is none yet. Its first record is at `position`: a batch that a
    * seek landed in the middle of is returned cut. Never blocks on the network; may read local files.
    * @throws KAPPA_LOG_TRUNCATED when retention has removed `position`; KAPPA_LOG_CORRUPT
    */
   next(): RecordBatch | undefined;
-  /** Whether everything that is visible now has been returned. */
+  /** Whether everything that is visible now has been returned. Over a network: as of an answer from the broker. */
   caughtUp(): boolean;
+  /** Resolves when `next` may return more than it did, or after `timeoutMs`: for who waits for this partition alone. */
+  arrival(timeoutMs: number): Promise<void>;
   close(): void;
 }
 
 export interface Log {
   /** @throws KAPPA_TOPIC_MISMATCH when it exists with another partition count. Creating it again is fine. */
   createTopic(name: string, config: Partial<TopicConfig> & Pick<TopicConfig, "partitions">): Promise<void>;
-  topic(name: string): Topic | undefined;
-  topics(): readonly Topic[];
+  topic(name: string): Promise<Topic | undefined>;
+  topics(): Promise<readonly Topic[]>;
 
   /** Opens the writer of an id and fences any older one. At most one writer of an id can ever append. */
   openWriter(id: string): Promise<Writer>;
@@ -107,13 +115,13 @@ export interface Log {
    * @param from offset to start at, from `startOffset` to the written `endOffset`
    * @throws KAPPA_TOPIC_UNKNOWN; KAPPA_LOG_TRUNCATED when `from` is past the end: what was read once is gone
    */
-  cursor(topic: string, partition: number, from: bigint, visibility: Visibility): Cursor;
+  openCursor(topic: string, partition: number, from: bigint, visibility: Visibility): Promise<Cursor>;
   /** Offset of the oldest record still held. */
-  startOffset(topic: string, partition: number): bigint;
-  /** One past the newest visible record. */
-  endOffset(topic: string, partition: number, visibility: Visibility): bigint;
+  startOffset(topic: string, partition: number): Promise<bigint>;
+  /** One past the newest visible record. After `openWriter` it covers all that former writers of the id have left. */
+  endOffset(topic: string, partition: number, visibility: Visibility): Promise<bigint>;
   /** The first offset whose timestamp is at or after `timeMs`, or the end offset. */
-  offsetForTime(topic: string, partition: number, timeMs: number): bigint;
+  offsetForTime(topic: string, partition: number, timeMs: number): Promise<bigint>;
 
   /**
    * Says that records below `offset` are needed no more. The log removes them when it suits it, whole segments at a

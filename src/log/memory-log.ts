@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { KappaError } from "../core/errors.ts";
 import { ChangeSignal } from "./change-signal.ts";
 import type {
@@ -85,11 +86,11 @@ export class MemoryLog implements Log {
     this.#topics.set(name, { topic, partitions });
   }
 
-  topic(name: string): Topic | undefined {
+  async topic(name: string): Promise<Topic | undefined> {
     return this.#topics.get(name)?.topic;
   }
 
-  topics(): readonly Topic[] {
+  async topics(): Promise<readonly Topic[]> {
     return [...this.#topics.values()].map((held) => held.topic);
   }
 
@@ -102,7 +103,7 @@ export class MemoryLog implements Log {
 
   #append(sections: readonly TransactionSection[]): Promise<Appended> {
     if (this.#closed) throw new KappaError("KAPPA_LOG_CLOSED", "the memory log is closed");
-    checkSections(sections, (name) => this.topic(name));
+    checkSections(sections, (name) => this.#topics.get(name)?.topic);
     const baseOffsets: bigint[] = [];
     for (const section of sections) baseOffsets.push(this.#store(section));
     const appended = { baseOffsets };
@@ -157,22 +158,22 @@ export class MemoryLog implements Log {
     return found;
   }
 
-  cursor(topic: string, partition: number, from: bigint, visibility: Visibility): Cursor {
+  async openCursor(topic: string, partition: number, from: bigint, visibility: Visibility): Promise<Cursor> {
     const held = this.#partition(topic, partition);
     if (from > held.writtenEnd) throw outOfRange(topic, partition, from, held.start, held.writtenEnd);
     return new MemoryCursor(topic, partition, held, from, visibility);
   }
 
-  startOffset(topic: string, partition: number): bigint {
+  async startOffset(topic: string, partition: number): Promise<bigint> {
     return this.#partition(topic, partition).start;
   }
 
-  endOffset(topic: string, partition: number, visibility: Visibility): bigint {
+  async endOffset(topic: string, partition: number, visibility: Visibility): Promise<bigint> {
     const held = this.#partition(topic, partition);
     return visibility === "written" ? held.writtenEnd : held.durableEnd;
   }
 
-  offsetForTime(topic: string, partition: number, timeMs: number): bigint {
+  async offsetForTime(topic: string, partition: number, timeMs: number): Promise<bigint> {
     const held = this.#partition(topic, partition);
     for (const { batch, end, maxTimeMs } of held.batches) {
       if (end > held.durableEnd) break;
@@ -272,19 +273,23 @@ class MemoryCursor implements Cursor {
     if (this.#position < held.start)
       throw outOfRange(this.topic, this.partition, this.#position, held.start, held.writtenEnd);
     const stored = held.batches[this.#index - held.trimmed];
-    if (stored === undefined || stored.end > this.#visibleEnd()) return undefined;
+    if (stored === undefined || stored.end > this.end) return undefined;
     const batch = wholeFrom(stored.batch, this.#position);
     this.#position = stored.end;
     this.#index++;
     return batch;
   }
 
-  #visibleEnd(): bigint {
+  get end(): bigint {
     return this.#visibility === "written" ? this.#held.writtenEnd : this.#held.durableEnd;
   }
 
   caughtUp(): boolean {
-    return this.#position >= this.#visibleEnd();
+    return this.#position >= this.end;
+  }
+
+  arrival(timeoutMs: number): Promise<void> {
+    return sleep(timeoutMs);
   }
 
   close(): void {}

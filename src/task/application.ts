@@ -31,10 +31,10 @@ export function partitionedInputs(topology: Topology): (StreamSourceNode | Table
  *
  * @throws KAPPA_TOPIC_UNKNOWN when one is missing, KAPPA_TOPIC_MISMATCH naming two that differ
  */
-export function partitionCount(topology: Topology, log: Log): number {
+export async function partitionCount(topology: Topology, log: Log): Promise<number> {
   let first: { readonly name: string; readonly partitions: number } | undefined;
   for (const input of partitionedInputs(topology)) {
-    const topic = log.topic(input.topic);
+    const topic = await log.topic(input.topic);
     if (topic === undefined) {
       throw new KappaError(
         "KAPPA_TOPIC_UNKNOWN",
@@ -63,7 +63,8 @@ export async function createTopics(topology: Topology, log: Log, partitions: num
   }
   for (const name of new Set(names)) await log.createTopic(name, { partitions });
   for (const node of topology.nodes) {
-    if (node.kind === "sink" && log.topic(node.topic) === undefined) await log.createTopic(node.topic, { partitions });
+    if (node.kind !== "sink") continue;
+    if ((await log.topic(node.topic)) === undefined) await log.createTopic(node.topic, { partitions });
   }
 }
 

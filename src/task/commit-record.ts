@@ -36,14 +36,19 @@ export interface StagePosition {
  */
 export interface CommitRecord {
   readonly version: 1;
-  /** Commits of the task before this one; also the record's offset in the commits topic. */
+  /** Commits of the task before this one. */
   readonly sequence: number;
+  /**
+   * Offset in the commits topic before which nothing newer than this commit stands, and not this one either: one past the
+   * newest commit that was durable when this one was made. Without it, as older releases wrote, sequences are offsets.
+   */
+  readonly newerFrom?: number;
   readonly inputs: Readonly<Record<string, InputPosition>>;
   readonly lanes: Readonly<Record<string, LanePosition>>;
   readonly stages: readonly StagePosition[];
   /** Task 0 only, and only once a global table had one: offset before which every fault of a partition is a dead letter. */
   readonly tables?: Readonly<Record<string, readonly number[]>>;
-  /** First commit that a restore from nothing needs; what is older may be trimmed. */
+  /** Offset in the commits topic that a restore from nothing begins at; what is before it may be trimmed. */
   readonly restoreFrom: number;
   /** Partitions of the application's topics; a task cannot go on under another count. */
   readonly partitions: number;

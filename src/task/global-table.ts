@@ -1,6 +1,7 @@
 import type { Serde } from "../codec/serde.ts";
 import { KappaError } from "../core/errors.ts";
-import type { Cursor, Log } from "../log/log.ts";
+import type { Cursor, Log, RecordBatch } from "../log/log.ts";
+import { nextBatch } from "../log/record-at.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { TableSourceNode, Value } from "../topology/graph.ts";
 import type { DeadReason } from "./dead-letter.ts";
@@ -42,30 +43,44 @@ export class GlobalTable {
   readonly #reader = new RecordBatchReader();
   readonly #faults: TableFault[] = [];
 
-  constructor({ node, log, serde, timeBounds, keepFaults }: GlobalTableOptions) {
+  private constructor({ node, serde, timeBounds, keepFaults }: GlobalTableOptions, cursors: readonly Cursor[]) {
     this.node = node;
     this.#decoder = new InputDecoder(node, serde, timeBounds);
     this.#keepFaults = keepFaults;
-    const topic = log.topic(node.topic);
+    this.#cursors = cursors;
+  }
+
+  /** Opens a table and reads it to its end. @throws KAPPA_TOPIC_UNKNOWN */
+  static async open(options: GlobalTableOptions): Promise<GlobalTable> {
+    const { node, log } = options;
+    const topic = await log.topic(node.topic);
     if (topic === undefined)
       throw new KappaError(
         "KAPPA_TOPIC_UNKNOWN",
         `topic "${node.topic}" does not exist; type: kappa topics create ${node.topic}`,
       );
-    this.#cursors = Array.from({ length: topic.partitions }, (_, p) =>
-      log.cursor(node.topic, p, log.startOffset(node.topic, p), "written"),
-    );
-    this.refresh();
+    const cursors: Cursor[] = [];
+    for (let p = 0; p < topic.partitions; p++) {
+      cursors.push(await log.openCursor(node.topic, p, await log.startOffset(node.topic, p), "written"));
+    }
+    const table = new GlobalTable(options, cursors);
+    for (const cursor of cursors) {
+      for (let batch = await nextBatch(cursor); batch !== undefined; batch = await nextBatch(cursor))
+        table.#read(batch);
+    }
+    return table;
   }
 
   /** Takes up what has become visible. */
   refresh(): void {
     for (const cursor of this.#cursors) {
-      for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) {
-        this.#reader.reset(batch.bytes);
-        for (let offset = Number(batch.baseOffset); this.#reader.next(); offset++) this.#take(batch.partition, offset);
-      }
+      for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) this.#read(batch);
     }
+  }
+
+  #read({ partition, baseOffset, bytes }: RecordBatch): void {
+    this.#reader.reset(bytes);
+    for (let offset = Number(baseOffset); this.#reader.next(); offset++) this.#take(partition, offset);
   }
 
   #take(partition: number, offset: number): void {

@@ -27,7 +27,6 @@ export class InputSource implements RowSource {
   readonly #dead: DeadLetters;
   readonly #intake: Intake;
   readonly #endOffset: number;
-  readonly #visibleEnd: () => number;
   readonly #reader = new RecordBatchReader();
   /** Offset of the next record that the reader gives. */
   #next: number;
@@ -51,7 +50,6 @@ export class InputSource implements RowSource {
     intake: Intake,
     bounds: TimeBounds,
     endOffset: number,
-    visibleEnd: () => number,
     from: { readonly offset: number; readonly orderTimeMs: number },
   ) {
     this.node = node;
@@ -61,7 +59,6 @@ export class InputSource implements RowSource {
     this.#dead = dead;
     this.#intake = intake;
     this.#endOffset = endOffset;
-    this.#visibleEnd = visibleEnd;
     this.#next = from.offset;
     this.#taken = from.orderTimeMs;
   }
@@ -95,7 +92,7 @@ export class InputSource implements RowSource {
 
   /** Records that are visible and not taken. */
   get lag(): number {
-    return Math.max(0, Math.min(this.#visibleEnd(), this.#endOffset) - this.position);
+    return Math.max(0, Math.min(Number(this.#cursor.end), this.#endOffset) - this.position);
   }
 
   take(): Row {
@@ -119,7 +116,11 @@ export class InputSource implements RowSource {
       }
       while (!this.#reader.next()) {
         const batch = this.#cursor.next();
-        if (batch === undefined) return;
+        if (batch === undefined) {
+          // A log may leave offsets out; those are behind us too.
+          this.#next = Math.max(this.#next, Number(this.#cursor.position));
+          return;
+        }
         this.#reader.reset(this.#kept(batch.bytes));
         this.#next = Number(batch.baseOffset);
         if (this.#next >= this.#endOffset) return;

@@ -216,6 +216,7 @@ export class LaneInput {
         this.#next++;
       }
     }
+    this.#next = Number(this.#cursor.position);
   }
 
   /** Offset to read from after a restart: every frame before it was taken whole. */

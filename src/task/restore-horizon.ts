@@ -1,5 +1,6 @@
 interface Mark {
   readonly sequence: number;
+  readonly offset: number;
   readonly orderTimeMs: number;
 }
 
@@ -7,7 +8,7 @@ interface Mark {
 const markEvery = 64;
 
 /**
- * Knows the oldest commit that a restore from nothing must begin at. What a commit changed is older than its order time,
+ * Knows the offset of the oldest commit that a restore from nothing must begin at. What a commit changed is older than its order time,
  * so once order time is further on than every store remembers, the commit holds nothing that is still held. A store
  * that never forgets keeps every commit.
  */
@@ -23,19 +24,20 @@ export class RestoreHorizon {
   }
 
   /**
+   * @param offset one in the commits topic that the commit does not stand before
    * @param newestMs order time of the stage that is furthest on: nothing that the commit changed is newer
    * @param slowestMs order time of the stage that is furthest behind: it still holds the most
-   * @returns the first commit that a restore needs
+   * @returns the offset that a restore begins at
    */
-  committed(sequence: number, newestMs: number, slowestMs: number): number {
+  committed(sequence: number, offset: number, newestMs: number, slowestMs: number): number {
     if (this.#retentionMs === Number.POSITIVE_INFINITY) return this.#restoreFrom;
     const last = this.#marks.at(-1);
     if (last === undefined || sequence - last.sequence >= markEvery)
-      this.#marks.push({ sequence, orderTimeMs: newestMs });
+      this.#marks.push({ sequence, offset, orderTimeMs: newestMs });
     let past = 0;
     while (past < this.#marks.length && (this.#marks[past] as Mark).orderTimeMs < slowestMs - this.#retentionMs) past++;
     if (past > 0) {
-      this.#restoreFrom = (this.#marks[past - 1] as Mark).sequence;
+      this.#restoreFrom = (this.#marks[past - 1] as Mark).offset;
       this.#marks.splice(0, past);
     }
     return this.#restoreFrom;

@@ -3,7 +3,7 @@ import { KappaError, messageOf } from "../core/errors.ts";
 import type { Log } from "../log/log.ts";
 import { recordAt } from "../log/record-at.ts";
 import type { GraphNode, SubTopology } from "../topology/graph.ts";
-import { type DeadLetters, deadReasonOf } from "./dead-letter.ts";
+import { type DeadLetters, type Death, deadReasonOf } from "./dead-letter.ts";
 import type { InputSource } from "./input-source.ts";
 import type { Intake } from "./intake.ts";
 import type { LaneInput } from "./lane.ts";
@@ -45,6 +45,8 @@ export class Stage {
   readonly #frontier = { orderTimeMs: 0, rank: 0 };
   /** Input records buried in the commit at hand, as node and offset. */
   readonly #buried = new Set<string>();
+  /** Records buried in the commit at hand that are still to be looked up: over a network that takes time. */
+  readonly #dying: { readonly row: Row; readonly key: string; readonly death: Death }[] = [];
   #orderTimeMs: number;
 
   constructor(parts: StageParts) {
@@ -133,7 +135,7 @@ export class Stage {
   bury(row: Row, error: unknown): void {
     if (error instanceof InvariantError) throw error;
     if (error instanceof KappaError && error.recovery !== "dead-letter") throw error;
-    const { subTopology, nodes, log, partition, dead } = this.#parts;
+    const { subTopology, nodes, partition, dead } = this.#parts;
     const reason = error instanceof KappaError ? deadReasonOf(error, "processing") : "processing";
     const passed = row.passed !== "not";
     const death = { partition, offset: row.sequence, reason, message: messageOf(error), passed } as const;
@@ -143,15 +145,28 @@ export class Stage {
       if (this.#buried.has(id)) return;
       this.#buried.add(id);
       const { topic, name, key } = input;
-      const record = recordAt(log, topic, partition, row.sequence);
-      if (record !== undefined) dead.bury(record, { ...death, topic, stage: name });
-      else dead.buryValue(row.timeMs, keyText(row, key), row.value, { ...death, topic, stage: name });
+      this.#dying.push({ row, key, death: { ...death, topic, stage: name } });
       return;
     }
     const sender = nodes[row.origin];
     const stage = sender?.name ?? "";
     const key = sender?.kind === "repartition" || sender?.kind === "window" ? keyText(row, sender.key) : "";
     dead.buryValue(row.timeMs, key, row.value, { ...death, topic: subTopology.keySpace ?? stage, stage });
+  }
+
+  /** Whether records of inputs wait to be buried as they were. */
+  get dying(): boolean {
+    return this.#dying.length > 0;
+  }
+
+  /** Looks the records up that died in the commit at hand, and buries them in its transaction. */
+  async buryDying(): Promise<void> {
+    const { log, dead } = this.#parts;
+    for (const { row, key, death } of this.#dying.splice(0)) {
+      const record = await recordAt(log, death.topic, death.partition, death.offset);
+      if (record !== undefined) dead.bury(record, death);
+      else dead.buryValue(row.timeMs, keyText(row, key), row.value, death);
+    }
   }
 
   /** Lets models score what waits for them, and sends their rows on. */

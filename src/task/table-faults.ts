@@ -31,8 +31,13 @@ export class TableFaults {
     this.#answered = new Map(Object.entries(committed).map(([topic, offsets]) => [topic, [...offsets]]));
   }
 
+  /** Whether the tables have found something that is not buried yet. */
+  get pending(): boolean {
+    return this.#tables.some(({ table, seen }) => seen < table.faults.length);
+  }
+
   /** Buries what the tables have found, as much as fits one commit. */
-  bury(): void {
+  async bury(): Promise<void> {
     let left = lettersMax;
     for (const each of this.#tables) {
       const { faults, node } = each.table;
@@ -41,7 +46,7 @@ export class TableFaults {
         const fault = faults[each.seen] as TableFault;
         const { partition, offset } = fault;
         if (offset < (answered[partition] ?? 0)) continue;
-        const record = recordAt(this.#log, node.topic, partition, offset);
+        const record = await recordAt(this.#log, node.topic, partition, offset);
         if (record !== undefined) this.#dead.bury(record, { ...fault, topic: node.topic, stage: node.name });
         answered[partition] = offset + 1;
         left--;

@@ -4,7 +4,8 @@ import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
-import type { Log } from "../log/log.ts";
+import type { Cursor, Log, RecordBatch } from "../log/log.ts";
+import { nextBatch } from "../log/record-at.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { Scorer } from "../scoring/scorer.ts";
 import type { StateDatabase } from "../state/state-database.ts";
@@ -13,7 +14,9 @@ import {
   deadLettersTopic,
   type RepartitionNode,
   repartitionTopic,
+  type StreamSourceNode,
   type SubTopology,
+  type TableSourceNode,
   type Topology,
 } from "../topology/graph.ts";
 import { inputSerde, outputSerde, type SchemaIds } from "./application.ts";
@@ -75,7 +78,7 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
     meter.counter("kappa_state_discarded_total", topology.applicationId).add(1);
     restored = await restore(partition, around, true);
   }
-  const { database, stores, record } = restored;
+  const { database, stores, record, end } = restored;
   const outputs = new Outputs();
   const dead = new DeadLetters(
     deadLettersTopic(topology.applicationId),
@@ -84,9 +87,10 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
     outputs,
     meter,
   );
-  const stages = topology.subTopologies.map((sub) =>
-    openStage(sub, { around, partition, outputs, dead, stores, record }),
-  );
+  const stages: Stage[] = [];
+  for (const sub of topology.subTopologies) {
+    stages.push(await openStage(sub, { around, partition, outputs, dead, stores, record }));
+  }
   const globalTables = [...around.globalTables.values()];
   const answers = partition === 0 && globalTables.length > 0;
   const sequence = (record?.sequence ?? -1) + 1;
@@ -105,6 +109,7 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
     stages,
     tableFaults: answers ? new TableFaults(globalTables, log, dead, record?.tables ?? {}) : null,
     sequence,
+    commitsEnd: end,
     committed: record,
     tap: around.tap,
   });
@@ -114,6 +119,8 @@ interface Restored {
   readonly database: StateDatabase;
   readonly stores: TaskStores;
   readonly record: CommitRecord | null;
+  /** End of the commits topic. */
+  readonly end: number;
 }
 
 async function restore(partition: number, around: TaskSurroundings, discard: boolean): Promise<Restored> {
@@ -122,15 +129,8 @@ async function restore(partition: number, around: TaskSurroundings, discard: boo
   try {
     const stores = new TaskStores(topology, database);
     const local = database.position === null ? null : parseCommitRecord(database.position);
-    const topic = commitsTopic(topology.applicationId);
-    const end = Number(log.endOffset(topic, partition, "written"));
-    if (local !== null && local.sequence >= end) {
-      throw new KappaError(
-        "KAPPA_STATE_CORRUPT",
-        `local state of task ${partition} is at commit ${local.sequence}, the log ends at ${end}: it is of another log`,
-        { partition },
-      );
-    }
+    // The writer is open: what the former owner left is settled, so the end stays where it is.
+    const end = Number(await log.endOffset(commitsTopic(topology.applicationId), partition, "written"));
     const record = await applyCommits(partition, around, database, local, end);
     if (record !== null && record.partitions !== around.partitions) {
       throw new KappaError(
@@ -139,7 +139,7 @@ async function restore(partition: number, around: TaskSurroundings, discard: boo
           "state is cut by partition: run under a new application id from the beginning",
       );
     }
-    return { database, stores, record };
+    return { database, stores, record, end };
   } catch (error) {
     await database.close();
     throw error;
@@ -161,48 +161,98 @@ async function applyCommits(
 ): Promise<CommitRecord | null> {
   const { topology, log } = around;
   const topic = commitsTopic(topology.applicationId);
-  let record = local;
-  if (local !== null && local.sequence + 1 >= end) return local;
-  let next = local === null ? restoreFrom(log, topic, partition, end) : local.sequence + 1;
-  if (next >= end) return record;
-  const total = end - next;
-  const cursor = log.cursor(topic, partition, BigInt(next), "written");
+  const start = Number(await log.startOffset(topic, partition));
+  const from = local === null ? await restoreFrom(log, topic, partition, start, end) : newerFromOf(local);
+  checkHeld(partition, local, from, start, end);
+  const cursor = await log.openCursor(topic, partition, BigInt(from), "written");
   const reader = new RecordBatchReader();
   const remaining = around.meter.gauge("kappa_restore_remaining_commits", String(partition));
-  while (next < end) {
-    const batch = cursor.next();
-    if (batch === undefined)
-      throw new KappaError("KAPPA_LOG_CORRUPT", `${topic} of partition ${partition} ends at ${next}, expected ${end}`);
-    reader.reset(batch.bytes);
-    while (reader.next()) {
-      const commit = decodeCommit(reader.value() as Buffer);
-      database.applyChangelog(commit.changelog);
-      record = commit.record;
-      next++;
+  let record = local;
+  // Without `newerFrom` the first commit to be read is the one after the local one.
+  let confirmed = local === null || local.newerFrom === undefined;
+  try {
+    for (let batch = await batchBefore(cursor, end); batch !== undefined; batch = await batchBefore(cursor, end)) {
+      reader.reset(batch.bytes);
+      while (reader.next()) {
+        const commit = decodeCommit(reader.value() as Buffer);
+        if (local !== null && commit.record.sequence <= local.sequence) {
+          confirmed ||= commit.record.sequence === local.sequence;
+          continue;
+        }
+        checkFollows(partition, record, commit.record, local);
+        database.applyChangelog(commit.changelog);
+        record = commit.record;
+      }
+      const next = cursor.position;
+      if (database.overfull && next <= (await log.endOffset(topic, partition, "durable"))) {
+        await database.beginFlush(Buffer.from(JSON.stringify(record))).write();
+      }
+      await turn();
+      remaining.set(Math.max(0, end - Number(next)));
+      around.onRestore?.(partition, Math.min(Number(next), end) - from, end - from);
     }
-    if (database.overfull && BigInt(next) <= log.endOffset(topic, partition, "durable")) {
-      await database.beginFlush(Buffer.from(JSON.stringify(record))).write();
-    }
-    await turn();
-    remaining.set(end - next);
-    around.onRestore?.(partition, total - (end - next), total);
+  } finally {
+    cursor.close();
   }
-  cursor.close();
+  remaining.set(0);
+  if (!confirmed) throw ofAnotherLog(partition, local, `which does not hold that commit from ${from} to ${end}`);
   return record;
 }
 
-/** The first commit that a restore from nothing needs, as the last one names it. */
-function restoreFrom(log: Log, topic: string, partition: number, end: number): number {
-  if (end === 0) return 0;
-  const cursor = log.cursor(topic, partition, BigInt(end - 1), "written");
-  const batch = cursor.next();
-  cursor.close();
-  if (batch === undefined)
-    throw new KappaError("KAPPA_LOG_CORRUPT", `${topic} of partition ${partition} has no commit ${end - 1}`);
-  const reader = new RecordBatchReader();
-  reader.reset(batch.bytes);
-  reader.next();
-  return decodeCommit(reader.value() as Buffer).record.restoreFrom;
+function newerFromOf({ newerFrom, sequence }: CommitRecord): number {
+  return newerFrom ?? sequence + 1;
+}
+
+async function batchBefore(cursor: Cursor, end: number): Promise<RecordBatch | undefined> {
+  return Number(cursor.position) >= end ? undefined : await nextBatch(cursor);
+}
+
+/** @throws KAPPA_STATE_CORRUPT when the log does not hold what follows the local state */
+function checkHeld(partition: number, local: CommitRecord | null, from: number, start: number, end: number): void {
+  if (local !== null && (from < start || from > end)) {
+    throw ofAnotherLog(partition, local, `the log holds ${start} to ${end}, not ${from}`);
+  }
+}
+
+/** @throws KAPPA_STATE_CORRUPT, KAPPA_LOG_CORRUPT when a commit between two is missing */
+function checkFollows(
+  partition: number,
+  last: CommitRecord | null,
+  { sequence }: CommitRecord,
+  local: CommitRecord | null,
+): void {
+  if (last === null || sequence === last.sequence + 1) return;
+  if (last === local) throw ofAnotherLog(partition, local, `the next commit that the log holds is ${sequence}`);
+  throw new KappaError(
+    "KAPPA_LOG_CORRUPT",
+    `commit ${sequence} of task ${partition} comes after commit ${last.sequence}: the log has lost some`,
+    { partition },
+  );
+}
+
+function ofAnotherLog(partition: number, local: CommitRecord | null, detail: string): KappaError {
+  return new KappaError(
+    "KAPPA_STATE_CORRUPT",
+    `local state of task ${partition} is at commit ${local?.sequence}; ${detail}: it is of another log, or the log was cut`,
+    { partition },
+  );
+}
+
+/** Where a restore from nothing begins: as the last commit names it, else at the start. */
+async function restoreFrom(log: Log, topic: string, partition: number, start: number, end: number): Promise<number> {
+  // A log may end with markers that are no records.
+  for (let back = 1; end - back >= start && back <= 4096; back *= 2) {
+    const cursor = await log.openCursor(topic, partition, BigInt(end - back), "written");
+    const reader = new RecordBatchReader();
+    let last: CommitRecord | null = null;
+    for (let batch = await batchBefore(cursor, end); batch !== undefined; batch = await batchBefore(cursor, end)) {
+      reader.reset(batch.bytes);
+      while (reader.next()) last = decodeCommit(reader.value() as Buffer).record;
+    }
+    cursor.close();
+    if (last !== null) return Math.max(start, last.restoreFrom);
+  }
+  return start;
 }
 
 interface StageSurroundings {
@@ -214,31 +264,13 @@ interface StageSurroundings {
   readonly record: CommitRecord | null;
 }
 
-function openStage(sub: SubTopology, surroundings: StageSurroundings): Stage {
+async function openStage(sub: SubTopology, surroundings: StageSurroundings): Promise<Stage> {
   const { around, partition, outputs, dead, stores, record } = surroundings;
   const { topology, log, settings, clock } = around;
   const intake = new Intake();
-  const inputs = sub.inputs.map((node) => {
-    const from = record?.inputs[node.topic] ?? {
-      offset: Number(log.startOffset(node.topic, partition)),
-      orderTimeMs: beginningOfTimeMs,
-    };
-    const cursor = log.cursor(node.topic, partition, BigInt(from.offset), "written");
-    const end = settings.untilEnd ? (around.ends[node.topic]?.[partition] ?? 0) : Number.POSITIVE_INFINITY;
-    const visibleEnd = (): number => Number(log.endOffset(node.topic, partition, "written"));
-    return new InputSource(
-      node,
-      cursor,
-      inputSerde(node, around.registry),
-      dead,
-      intake,
-      settings.timeBounds,
-      end,
-      visibleEnd,
-      from,
-    );
-  });
-  const lanes = sub.keySpace === null ? null : openLanes(sub.keySpace, surroundings, intake);
+  const inputs: InputSource[] = [];
+  for (const node of sub.inputs) inputs.push(await openInput(node, surroundings, intake));
+  const lanes = sub.keySpace === null ? null : await openLanes(sub.keySpace, surroundings, intake);
   const group = new PartitionGroup(
     [...inputs, ...(lanes?.lanes ?? [])],
     clock,
@@ -251,6 +283,7 @@ function openStage(sub: SubTopology, surroundings: StageSurroundings): Stage {
     group.resumeAt(orderTimeMs, rank, lastSource, lastSequence);
   }
   const senders = openSenders(sub, surroundings);
+  const partitionsOf = await sinkPartitions(sub, around);
   let stage: Stage | null = null;
   const built = buildProcessors(sub, {
     topology,
@@ -262,7 +295,7 @@ function openStage(sub: SubTopology, surroundings: StageSurroundings): Stage {
     globalTables: around.globalTables,
     scorers: around.scorers,
     serde: (node) => outputSerde(node, around.registry, around.schemaIds),
-    partitionsOf: (topic) => log.topic(topic)?.partitions ?? around.partitions,
+    partitionsOf: (topic) => partitionsOf.get(topic) ?? around.partitions,
     bury: (row, error) => stage?.bury(row, error),
   });
   const { nodes } = topology;
@@ -270,7 +303,37 @@ function openStage(sub: SubTopology, surroundings: StageSurroundings): Stage {
   return stage;
 }
 
-function openLanes(keySpace: string, { around, partition, record }: StageSurroundings, intake: Intake): LaneInput {
+async function openInput(
+  node: StreamSourceNode | TableSourceNode,
+  { around, partition, dead, record }: StageSurroundings,
+  intake: Intake,
+): Promise<InputSource> {
+  const { log, settings } = around;
+  const from = record?.inputs[node.topic] ?? {
+    offset: Number(await log.startOffset(node.topic, partition)),
+    orderTimeMs: beginningOfTimeMs,
+  };
+  const cursor = await log.openCursor(node.topic, partition, BigInt(from.offset), "written");
+  const end = settings.untilEnd ? (around.ends[node.topic]?.[partition] ?? 0) : Number.POSITIVE_INFINITY;
+  const serde = inputSerde(node, around.registry);
+  return new InputSource(node, cursor, serde, dead, intake, settings.timeBounds, end, from);
+}
+
+async function sinkPartitions(sub: SubTopology, { log }: TaskSurroundings): Promise<ReadonlyMap<string, number>> {
+  const partitions = new Map<string, number>();
+  for (const node of sub.nodes) {
+    if (node.kind !== "sink") continue;
+    const topic = await log.topic(node.topic);
+    if (topic !== undefined) partitions.set(node.topic, topic.partitions);
+  }
+  return partitions;
+}
+
+async function openLanes(
+  keySpace: string,
+  { around, partition, record }: StageSurroundings,
+  intake: Intake,
+): Promise<LaneInput> {
   const { topology, log, partitions } = around;
   const ports: Port[] = [];
   for (const node of topology.nodes) {
@@ -286,12 +349,8 @@ function openLanes(keySpace: string, { around, partition, record }: StageSurroun
       (_, task) => new Lane(ports, around.generation, from?.consumed[feeder * partitions + task] ?? -1, intake),
     ),
   );
-  const cursor = log.cursor(
-    topic,
-    partition,
-    BigInt(from?.offset ?? Number(log.startOffset(topic, partition))),
-    "written",
-  );
+  const offset = from === undefined ? await log.startOffset(topic, partition) : BigInt(from.offset);
+  const cursor = await log.openCursor(topic, partition, offset, "written");
   return new LaneInput(topic, cursor, lanes);
 }
 

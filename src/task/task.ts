@@ -46,6 +46,8 @@ export interface TaskParts {
   readonly tableFaults: TableFaults | null;
   /** Sequence of the next commit. */
   readonly sequence: number;
+  /** End of the commits topic: every commit so far stands before it. */
+  readonly commitsEnd: number;
   /** The last commit of a run before this one; null when there was none. */
   readonly committed: CommitRecord | null;
   readonly tap: TaskTap;
@@ -81,6 +83,10 @@ export class Task {
   readonly #horizon: RestoreHorizon;
   readonly #metrics: TaskMetrics;
   #restoreFrom: number;
+  /** Positions of the newest durable commit. */
+  #durableInputs: CommitRecord["inputs"] = {};
+  /** One past the offset of the newest durable commit. */
+  #newerFrom: number;
   /** The last commit handed to the log. A state batch belongs to it: inputs may have been read further meanwhile. */
   #committed: CommitRecord | null;
   /** The commit of the last state batch. */
@@ -99,6 +105,7 @@ export class Task {
     this.#tickers = new Map(ticking.map((stage) => [stage, new IdleTicker(stage, clock.monotonic())]));
     this.#skew = new SkewGauge(stages, settings.bufferedRecordsMax);
     this.#committed = parts.committed;
+    this.#newerFrom = parts.commitsEnd;
     this.#restoreFrom = parts.committed?.restoreFrom ?? 0;
     this.#horizon = new RestoreHorizon(parts.stores.retentionMs, this.#restoreFrom);
     this.#metrics = new TaskMetrics({ application: topology.applicationId, partition, stages, database, clock, meter });
@@ -169,7 +176,8 @@ export class Task {
     }
     tap(this, "read", this.#sequence);
     for (const stage of stages) stage.refresh();
-    this.#parts.tableFaults?.bury();
+    const { tableFaults } = this.#parts;
+    if (tableFaults?.pending) await tableFaults.bury();
     tap(this, "process", this.#sequence);
     let rows = 0;
     let full = false;
@@ -185,7 +193,10 @@ export class Task {
     }
     this.#full = full;
     tap(this, "score", this.#sequence);
-    for (const stage of stages) await stage.flush();
+    for (const stage of stages) {
+      await stage.flush();
+      if (stage.dying) await stage.buryDying();
+    }
     if (rows === 0 && this.#parts.outputs.empty && !stages.some((stage) => stage.frontierChanged())) {
       this.#flushIfDue(startMs);
       return false;
@@ -203,6 +214,7 @@ export class Task {
     const sequence = this.#sequence++;
     this.#restoreFrom = this.#horizon.committed(
       sequence,
+      this.#newerFrom,
       this.orderTimeMs,
       Math.min(...stages.map((stage) => stage.orderTimeMs)),
     );
@@ -213,16 +225,23 @@ export class Task {
     appendCommit(commits, timeMs, record, database.takeChangelog());
     this.#inFlight++;
     tap(this, "write", sequence);
-    const appended = writer.append(outputs.sections());
+    const sections = outputs.sections();
+    const own = sections.findIndex((section) => section.topic === commitsTopic(topology.applicationId));
+    const appended = writer.append(sections);
     outputs.clear();
     appended.then(
-      () => this.#durable(sequence, startMs),
+      ({ baseOffsets }) => {
+        this.#newerFrom = Number(baseOffsets[own]) + 1;
+        this.#durable(record, startMs);
+      },
       (error: unknown) => this.#fail(error),
     );
   }
 
-  #durable(sequence: number, startMs: number): void {
+  #durable(record: CommitRecord, startMs: number): void {
+    const { sequence } = record;
     this.#inFlight--;
+    this.#durableInputs = record.inputs;
     this.#parts.tap(this, "durable", sequence);
     this.#metrics.durable((this.#parts.clock.monotonic() - startMs) / 1000);
     this.#flusher.durable(sequence);
@@ -284,6 +303,7 @@ export class Task {
     return {
       version: 1,
       sequence,
+      newerFrom: this.#newerFrom,
       inputs,
       lanes,
       stages,
@@ -368,6 +388,19 @@ export class Task {
   /** Looks at `entriesMax` entities on disk and deletes those past their retention. */
   async sweep(entriesMax: number): Promise<void> {
     await this.#parts.database.sweep(entriesMax);
+  }
+
+  /** Offset of each input up to which everything is durable, by topic. */
+  get positions(): Record<string, number> {
+    const positions: Record<string, number> = {};
+    for (const stage of this.#parts.stages) {
+      for (const { node, position } of stage.inputs) {
+        // With nothing under way all that was taken is durable, and what came after it holds no record.
+        const durable = this.#inFlight === 0 ? position : this.#durableInputs[node.topic]?.offset;
+        if (durable !== undefined) positions[node.topic] = durable;
+      }
+    }
+    return positions;
   }
 
   /** Input records that are visible and not taken. */

@@ -49,7 +49,7 @@ export async function readRecords(log: Log, cursor: Cursor, count: number, withi
   return found;
 }
 
-/** Reads what a cursor returns right now. */
+/** Reads what a cursor returns right now: over a network, what is at hand. */
 export function readVisible(cursor: Cursor, found: FoundRecord[] = []): FoundRecord[] {
   const reader = new RecordBatchReader();
   for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) {
@@ -73,13 +73,13 @@ export function readVisible(cursor: Cursor, found: FoundRecord[] = []): FoundRec
 /** Waits until a condition on a log holds. Looks again whenever the log changes. */
 export async function eventually(
   log: Log,
-  holds: () => boolean,
-  otherwise: () => string,
+  holds: () => boolean | Promise<boolean>,
+  otherwise: () => string | Promise<string>,
   withinMs = 10_000,
 ): Promise<void> {
   const waitMs = 50;
-  for (let waitedMs = 0; !holds(); waitedMs += waitMs) {
-    if (waitedMs >= withinMs) throw new Error(`${otherwise()} within ${withinMs} ms`);
+  for (let waitedMs = 0; !(await holds()); waitedMs += waitMs) {
+    if (waitedMs >= withinMs) throw new Error(`${await otherwise()} within ${withinMs} ms`);
     await Promise.all([log.changed(waitMs), new Promise((resolve) => setTimeout(resolve, 1))]);
   }
 }

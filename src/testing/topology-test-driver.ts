@@ -8,7 +8,7 @@ import { KappaError } from "../core/errors.ts";
 import { noMeter } from "../core/meter.ts";
 import { MemoryLog } from "../log/memory-log.ts";
 import { partitionOf } from "../log/partitioner.ts";
-import { RecordBatchReader, RecordBatchWriter } from "../log/record-batch.ts";
+import { RecordBatchWriter } from "../log/record-batch.ts";
 import type { Scorer } from "../scoring/scorer.ts";
 import { MemoryBackend } from "../state/memory-backend.ts";
 import { StateDatabase } from "../state/state-database.ts";
@@ -19,6 +19,7 @@ import { defaultSettings, type TaskSettings } from "../task/settings.ts";
 import type { Task } from "../task/task.ts";
 import { openTask } from "../task/task-opener.ts";
 import type { StreamSourceNode, TableSourceNode, Topology, Value } from "../topology/graph.ts";
+import { FollowedTopics, type ReadRecord } from "./followed-topics.ts";
 import { ManualClock } from "./manual-clock.ts";
 
 export interface DriverOptions {
@@ -29,15 +30,6 @@ export interface DriverOptions {
   readonly settings?: Partial<TaskSettings>;
   /** Models by the name of their score node, instead of those that the topology names. */
   readonly scorers?: Readonly<Record<string, Scorer>>;
-}
-
-/** A record as it was read back. */
-export interface ReadRecord<Out> {
-  readonly key: string | null;
-  readonly timeMs: number;
-  readonly value: Out | null;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly partition: number;
 }
 
 /**
@@ -57,6 +49,7 @@ export class TopologyTestDriver {
   readonly #options: DriverOptions;
   readonly #partitions: number;
   readonly #registry = new MemorySchemaRegistry();
+  readonly #followed: FollowedTopics;
   #backends: MemoryBackend[];
   #schemaIds: Readonly<Record<string, number>> = {};
   #scorers = new Map<number, Scorer>();
@@ -70,6 +63,7 @@ export class TopologyTestDriver {
     this.#partitions = options.partitions ?? 1;
     this.clock = new ManualClock(options.nowMs ?? 0);
     this.log = new MemoryLog();
+    this.#followed = new FollowedTopics(this.log);
     this.#backends = Array.from({ length: this.#partitions }, () => new MemoryBackend());
   }
 
@@ -99,10 +93,13 @@ export class TopologyTestDriver {
 
   async #start(): Promise<void> {
     const settings: TaskSettings = { ...defaultSettings, commitIntervalMs: 0, ...this.#options.settings };
-    this.#globalTables = this.topology.nodes.filter(isGlobalTable).map((node) => {
+    const { timeBounds } = settings;
+    this.#globalTables = [];
+    for (const node of this.topology.nodes.filter(isGlobalTable)) {
       const serde = inputSerde(node, this.#registry);
-      return new GlobalTable({ node, log: this.log, serde, timeBounds: settings.timeBounds, keepFaults: true });
-    });
+      this.#globalTables.push(await GlobalTable.open({ node, log: this.log, serde, timeBounds, keepFaults: true }));
+    }
+    const ends = await this.#ends();
     this.#generation++;
     this.#tasks = [];
     for (let partition = 0; partition < this.#partitions; partition++) {
@@ -118,21 +115,23 @@ export class TopologyTestDriver {
         globalTables: new Map(this.#globalTables.map((table) => [table.node.id, table])),
         scorers: this.#scorers,
         generation: this.#generation,
-        ends: this.#ends(),
+        ends,
         openDatabase: (p, discard) => this.#openDatabase(p, discard),
         tap: () => {},
       });
       this.#tasks.push(task);
     }
+    await this.#followed.follow();
   }
 
-  #ends(): Record<string, number[]> {
-    return Object.fromEntries(
-      partitionedInputs(this.topology).map(({ topic }) => [
-        topic,
-        Array.from({ length: this.#partitions }, (_, p) => Number(this.log.endOffset(topic, p, "written"))),
-      ]),
-    );
+  async #ends(): Promise<Record<string, number[]>> {
+    const ends: Record<string, number[]> = {};
+    for (const { topic } of partitionedInputs(this.topology)) {
+      const each: number[] = [];
+      for (let p = 0; p < this.#partitions; p++) each.push(Number(await this.log.endOffset(topic, p, "written")));
+      ends[topic] = each;
+    }
+    return ends;
   }
 
   #openDatabase(partition: number, discard: boolean): Promise<StateDatabase> {
@@ -157,12 +156,12 @@ export class TopologyTestDriver {
   /** A topic as decoded records; with a schema that the topology does not write, as JSON. */
   output<Out>(topic: string, schema: RecordSchema<Out>, format: "avro" | "json" = "avro"): TestOutput<Out> {
     const serde: Serde<Out> = format === "json" ? new JsonSerde(schema) : new AvroSerde(schema, -1, this.#registry);
-    return new TestOutput(topic, this.log, serde);
+    return new TestOutput(topic, this.#followed, serde);
   }
 
   /** Every record of a topic, undecoded: dead letters, late records. */
   records(topic: string): ReadRecord<Buffer>[] {
-    return readTopic(this.log, topic, (buffer, start, end) => Buffer.from(buffer.subarray(start, end)));
+    return this.#followed.read(topic, (buffer, start, end) => Buffer.from(buffer.subarray(start, end)));
   }
 
   /** What a store holds for a key, as of a time or of now. */
@@ -192,6 +191,7 @@ export class TopologyTestDriver {
     for (const table of this.#globalTables) table.refresh();
     const worked = await (this.#tasks[partition] as Task).cycle();
     await new Promise((resolve) => setImmediate(resolve));
+    await this.#followed.follow();
     return worked;
   }
 
@@ -298,49 +298,22 @@ export class TestInput {
 /** Reads an output topic. */
 export class TestOutput<Out> {
   readonly #topic: string;
-  readonly #log: MemoryLog;
+  readonly #followed: FollowedTopics;
   readonly #serde: Serde<Out>;
 
-  constructor(topic: string, log: MemoryLog, serde: Serde<Out>) {
+  constructor(topic: string, followed: FollowedTopics, serde: Serde<Out>) {
     this.#topic = topic;
-    this.#log = log;
+    this.#followed = followed;
     this.#serde = serde;
   }
 
   /** Every record since the start, partition after partition, in offset order. */
   readAll(): ReadRecord<Out>[] {
-    return readTopic(this.#log, this.#topic, (buffer, start, end) => this.#serde.decode(buffer, start, end));
+    return this.#followed.read(this.#topic, (buffer, start, end) => this.#serde.decode(buffer, start, end));
   }
 
   /** The values alone, null ones left out. */
   values(): Out[] {
     return this.readAll().flatMap(({ value }) => (value === null ? [] : [value]));
   }
-}
-
-function readTopic<Out>(
-  log: MemoryLog,
-  topic: string,
-  decode: (buffer: Buffer, start: number, end: number) => Out,
-): ReadRecord<Out>[] {
-  const read: ReadRecord<Out>[] = [];
-  const reader = new RecordBatchReader();
-  const partitions = log.topic(topic)?.partitions ?? 0;
-  for (let partition = 0; partition < partitions; partition++) {
-    const cursor = log.cursor(topic, partition, log.startOffset(topic, partition), "durable");
-    for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) {
-      reader.reset(batch.bytes);
-      while (reader.next()) {
-        read.push({
-          key: reader.key()?.toString() ?? null,
-          timeMs: reader.timestamp,
-          value: reader.valueAt < 0 ? null : decode(reader.buffer, reader.valueAt, reader.valueEnd),
-          headers: Object.fromEntries(reader.headers().map(({ name, value }) => [name, Buffer.from(value).toString()])),
-          partition,
-        });
-      }
-    }
-    cursor.close();
-  }
-  return read;
 }

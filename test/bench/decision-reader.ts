@@ -2,10 +2,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type Cursor, type Log, RecordBatchReader } from "../../src/index.ts";
 
 /** Decisions that are durable. */
-export function decidedIn(log: Log, topic: string): number {
+export async function decidedIn(log: Log, topic: string): Promise<number> {
   let count = 0;
-  const partitions = log.topic(topic)?.partitions ?? 0;
-  for (let p = 0; p < partitions; p++) count += Number(log.endOffset(topic, p, "durable"));
+  const partitions = (await log.topic(topic))?.partitions ?? 0;
+  for (let p = 0; p < partitions; p++) count += Number(await log.endOffset(topic, p, "durable"));
   return count;
 }
 
@@ -24,16 +24,22 @@ export interface Seen {
 export class DecisionReader {
   readonly seen: Seen = { keys: [], atMs: [] };
   readonly #log: Log;
-  readonly #cursors: Cursor[] = [];
+  readonly #cursors: readonly Cursor[];
   readonly #reader = new RecordBatchReader();
   #stopped = false;
 
-  constructor(log: Log, topic: string) {
+  private constructor(log: Log, cursors: readonly Cursor[]) {
     this.#log = log;
-    const partitions = log.topic(topic)?.partitions ?? 0;
+    this.#cursors = cursors;
+  }
+
+  static async open(log: Log, topic: string): Promise<DecisionReader> {
+    const partitions = (await log.topic(topic))?.partitions ?? 0;
+    const cursors: Cursor[] = [];
     for (let p = 0; p < partitions; p++) {
-      this.#cursors.push(log.cursor(topic, p, log.endOffset(topic, p, "durable"), "durable"));
+      cursors.push(await log.openCursor(topic, p, await log.endOffset(topic, p, "durable"), "durable"));
     }
+    return new DecisionReader(log, cursors);
   }
 
   /** Reads until it is stopped. */

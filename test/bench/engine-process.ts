@@ -45,7 +45,7 @@ finished.catch(() => {});
 // Zero of this clock is the start of the process.
 let [firstMs, firstCount, lastMs, lastCount] = [0, 0, 0, 0];
 while (running) {
-  const count = decidedIn(log, decisionsTopic);
+  const count = await decidedIn(log, decisionsTopic);
   if (count > lastCount) {
     lastMs = performance.now();
     lastCount = count;
@@ -55,7 +55,7 @@ while (running) {
 }
 await finished;
 const { user, system } = process.cpuUsage();
-const decisions = decidedIn(log, decisionsTopic);
+const decisions = await decidedIn(log, decisionsTopic);
 if (decisions > lastCount) lastMs = performance.now();
 const run: EngineRun = {
   decisions,

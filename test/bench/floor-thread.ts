@@ -26,7 +26,8 @@ interface Source {
   /** Whether its records want a score. */
   readonly scored: boolean;
   readonly partition: number;
-  left: number;
+  /** One past the last record that is taken. */
+  readonly end: bigint;
 }
 
 /** One thread of the floor. */
@@ -61,7 +62,7 @@ class FloorLoop {
     for (let left = this.#sources.length; left > 0; ) {
       left = 0;
       for (const source of this.#sources) {
-        if (source.left === 0) continue;
+        if (source.cursor.position >= source.end) continue;
         await this.#batch(source);
         left++;
       }
@@ -70,8 +71,9 @@ class FloorLoop {
   }
 
   async #batch(source: Source): Promise<void> {
-    const batch = source.cursor.next();
-    assert(batch !== undefined, () => `${source.left} records of ${source.cursor.topic} are missing`);
+    const { cursor, end } = source;
+    const batch = cursor.next();
+    assert(batch !== undefined, () => `records ${cursor.position} to ${end} of ${cursor.topic} are missing`);
     const reader = this.#reader;
     reader.reset(batch.bytes);
     let decoded = 0;
@@ -79,7 +81,6 @@ class FloorLoop {
       if (reader.valueAt >= 0) source.serde.decode(reader.buffer, reader.valueAt, reader.valueEnd);
       decoded++;
     }
-    source.left -= decoded;
     const { scoredShare, appended, records } = this.#order;
     if (source.scored) this.#scoresDue += decoded * scoredShare;
     for (; this.#scoresDue >= sliceRows; this.#scoresDue -= sliceRows) await this.#score();
@@ -118,10 +119,10 @@ assert(scorer !== undefined, () => "the topology has no model: there is no floor
 const sources: Source[] = [];
 for (const input of partitionedInputs(topology)) {
   for (let partition = thread; partition < order.partitions; partition += order.threads) {
-    const left = Number(log.endOffset(input.topic, partition, "durable"));
-    const cursor = log.cursor(input.topic, partition, 0n, "durable");
+    const end = await log.endOffset(input.topic, partition, "durable");
+    const cursor = await log.openCursor(input.topic, partition, 0n, "durable");
     const scored = input.topic === "transactions";
-    sources.push({ cursor, serde: inputSerde(input, registry), scored, partition, left });
+    sources.push({ cursor, serde: inputSerde(input, registry), scored, partition, end });
   }
 }
 const loop = new FloorLoop(order, sources, scorer, await log.openWriter(`bench-floor-${thread}`));

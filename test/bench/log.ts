@@ -61,11 +61,11 @@ async function append(log: Log, { topic, frameBytes, window, frames }: Order): P
 
 async function work(order: Order): Promise<Measured> {
   const log = ThreadFileLog.of(order.handle);
-  while (log.topic(order.topic) === undefined) await log.changed(100);
+  while ((await log.topic(order.topic)) === undefined) await log.changed(100);
   const start = performance.now();
   const appendMs = await append(log, order);
   const appended = performance.now();
-  const cursor = log.cursor(order.topic, 0, 0n, "durable");
+  const cursor = await log.openCursor(order.topic, 0, 0n, "durable");
   let batches = 0;
   while (cursor.next() !== undefined) batches++;
   if (batches !== order.frames) throw new Error(`${batches} of ${order.frames} frames were read`);

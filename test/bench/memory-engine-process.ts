@@ -35,7 +35,7 @@ answer({
   progress: async (): Promise<MemoryProgress> => {
     if (engine.state === "ERROR") await engine.finished;
     const cachedBytes = engine.tasks.reduce((sum, task) => sum + task.cachedBytes, 0);
-    return { answered: decidedIn(log, historiesTopic), cachedBytes };
+    return { answered: await decidedIn(log, historiesTopic), cachedBytes };
   },
   keys: () => engine.count(historyStore),
   stop: async () => {

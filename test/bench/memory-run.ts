@@ -1,7 +1,9 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { existingTopic } from "../../src/cli/data-folder.ts";
 import { TopicHasher } from "../../src/cli/topic-hash.ts";
+import { batchesHeld } from "../../src/cli/topic-reader.ts";
 import { KappaError, RecordBatchReader } from "../../src/index.ts";
 import { readFileLog } from "../../src/log/file-log-socket.ts";
 import { Child } from "./child.ts";
@@ -80,7 +82,7 @@ class Run {
     say(`  ${keys} keys at ${Math.round(loadPerSecond)}/s, at most ${megabytes(memory.bytesMax)} MB`);
     const eventsPerSecond = await this.#phase("run", keys + events, producer);
     say(`  ${events} events at ${Math.round(eventsPerSecond)}/s, at most ${megabytes(memory.bytesMax)} MB`);
-    const hash = hashOf(join(dataDir, "log"));
+    const hash = await hashOf(join(dataDir, "log"));
     const expiry = expire ? await this.#expire(producer) : null;
     memory.stop();
     for (const child of [producer, this.#engine]) {
@@ -155,20 +157,15 @@ class Run {
   }
 }
 
-function hashOf(directory: string): string {
+async function hashOf(directory: string): Promise<string> {
   const log = readFileLog(directory);
   const hasher = new TopicHasher(historiesTopic);
   const reader = new RecordBatchReader();
-  const partitions = log.topic(historiesTopic)?.partitions ?? 0;
-  for (let partition = 0; partition < partitions; partition++) {
-    const cursor = log.cursor(historiesTopic, partition, 0n, "durable");
-    for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) {
-      reader.reset(batch.bytes);
-      while (reader.next()) hasher.add(reader, partition);
-    }
-    cursor.close();
+  for await (const batch of batchesHeld(log, await existingTopic(log, historiesTopic))) {
+    reader.reset(batch.bytes);
+    while (reader.next()) hasher.add(reader, batch.partition);
   }
-  void log.close();
+  await log.close();
   return hasher.result().hash;
 }
 

@@ -33,7 +33,7 @@ while (
 }
 // As an engine thread reads: without an allocation a look, which would disturb what it measures.
 const reading = ThreadFileLog.of(log.threadHandle());
-const reader = new DecisionReader(reading, decisionsTopic);
+const reader = await DecisionReader.open(reading, decisionsTopic);
 const read = reader.run();
 const [startMs, cpuBefore, framesBefore] = [performance.now(), process.cpuUsage(), meter.appended.frames];
 await say("running");

@@ -33,12 +33,13 @@ export async function sampleVectors(order: EngineOrder, file: string): Promise<n
   const vectors = new Float32Array(rowsMax * features.length);
   const found = new Float64Array(1);
   const log = readFileLog(join(order.dataDir, "log"));
-  const partitions = log.topic(sink.topic)?.partitions ?? 0;
+  const partitions = (await log.topic(sink.topic))?.partitions ?? 0;
   const reader = new RecordBatchReader();
   let [seen, scored] = [0, 0];
   for (let partition = 0; partition < partitions; partition++) {
     const rowsWanted = Math.floor(((partition + 1) * rowsMax) / partitions);
-    const cursor = log.cursor(sink.topic, partition, log.endOffset(sink.topic, partition, "durable") / 2n, "durable");
+    const middle = (await log.endOffset(sink.topic, partition, "durable")) / 2n;
+    const cursor = await log.openCursor(sink.topic, partition, middle, "durable");
     for (let batch = cursor.next(); batch !== undefined && scored < rowsWanted; batch = cursor.next()) {
       reader.reset(batch.bytes);
       while (scored < rowsWanted && reader.next()) {

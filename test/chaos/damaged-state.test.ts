@@ -12,8 +12,10 @@ import type { ThreadReport } from "../../src/engine/thread-protocol.ts";
 import { loadTopology } from "../../src/engine/topology-module.ts";
 import { defaultSettings } from "../../src/index.ts";
 import { type OwnedFileLog, openFileLog } from "../../src/log/file-log.ts";
+import { threadHandle } from "../../src/log/thread-log.ts";
 import { LevelBackend } from "../../src/state/level-backend.ts";
 import { createTopics, registerSchemas } from "../../src/task/application.ts";
+import type { Task } from "../../src/task/task.ts";
 import { decisionsHash } from "./decisions.ts";
 import { type HandbookData, handbookData } from "./handbook-data.ts";
 
@@ -30,8 +32,15 @@ interface Place {
   readonly data: HandbookData;
 }
 
-/** Runs all tasks in this thread, to the end or until `takenMax` input records were taken. */
-async function run({ directory, log }: Place, generation: number, takenMax: number): Promise<ThreadReport[]> {
+/** What a run of all tasks has shown. */
+interface Seen {
+  readonly reports: readonly ThreadReport[];
+  /** How many tasks began a cycle, by partition: more than one when one was closed and another opened. */
+  readonly cycled: readonly number[];
+}
+
+/** Runs all tasks in this thread, to the end or until task 0, whose state is damaged, has taken `takenMax` records. */
+async function run({ directory, log }: Place, generation: number, takenMax: number): Promise<Seen> {
   const module = {
     module: new URL("../../topologies/handbook.ts", import.meta.url).href,
     parameters: { model },
@@ -39,31 +48,39 @@ async function run({ directory, log }: Place, generation: number, takenMax: numb
   const topology = await loadTopology(module);
   await createTopics(topology, log, partitions);
   const registryDir = join(directory, "registry");
-  const ends = (topic: string) => [0, 1].map((p) => Number(log.endOffset(topic, p, "written")));
+  const ends = (topic: string) =>
+    Promise.all([0, 1].map(async (p) => Number(await log.endOffset(topic, p, "written"))));
   const reports: ThreadReport[] = [];
   const taken = new Map<number, number>();
+  const tasks = new Set<Task>();
   const worker = new EngineWorker({
     order: {
-      ...{ thread: 0, topology: module, log: log.threadHandle(), partitions: [0, 1], partitionCount: partitions },
-      ...{ registryDir, stateDir: join(directory, "state"), generation },
+      ...{ thread: 0, topology: module, log: threadHandle(log), partitionCount: partitions },
+      ...{ registryDir, stateDir: join(directory, "state") },
       schemaIds: await registerSchemas(topology, await EmbeddedSchemaRegistry.open(registryDir)),
       // Little memory, so that state is read from disk.
       settings: { ...defaultSettings, commitRecordsMax: 200, cacheBytes: partitions * 64 * 1024, untilEnd: true },
-      ends: { transactions: ends("transactions"), "fraud-labels": ends("fraud-labels") },
+      ends: { transactions: await ends("transactions"), "fraud-labels": await ends("fraud-labels") },
     },
     clock: systemClock,
-    report: (report) => reports.push(report),
+    report: (report) => {
+      reports.push(report);
+      if (report.kind === "ended") worker.receive({ kind: "stop" });
+    },
     tap: (task, _step, sequence) => {
+      tasks.add(task);
       const inputs = Object.values(task.record(sequence).inputs);
       taken.set(
         task.partition,
         inputs.reduce((sum, { offset }) => sum + offset, 0),
       );
-      if ([...taken.values()].reduce((sum, count) => sum + count, 0) >= takenMax) worker.receive({ kind: "stop" });
+      if ((taken.get(0) ?? 0) >= takenMax) worker.receive({ kind: "stop" });
     },
   });
+  worker.receive({ kind: "own", version: 1, partitions: [0, 1], generation });
   await worker.run();
-  return reports;
+  const cycled = Array.from({ length: partitions }, (_, p) => [...tasks].filter((task) => task.partition === p).length);
+  return { reports, cycled };
 }
 
 async function open(directory: string, data: HandbookData): Promise<Place> {
@@ -105,20 +122,27 @@ test("state that turns out to be damaged while the task runs is restored from th
   try {
     const undisturbed = await open(join(root, "undisturbed"), data);
     await run(undisturbed, 1, Number.POSITIVE_INFINITY);
-    const expected = decisionsHash(undisturbed.log);
+    const expected = await decisionsHash(undisturbed.log);
     await undisturbed.log.close();
     assert.equal(expected.records, 6000);
 
     const damaged = await open(join(root, "damaged"), data);
-    await run(damaged, 1, 3000);
-    const halfWay = decisionsHash(damaged.log).records;
+    await run(damaged, 1, 1800);
+    const halfWay = (await decisionsHash(damaged.log)).records;
     assert.ok(halfWay > 0 && halfWay < 6000, `${halfWay} decisions half way`);
     const places = await damage(join(root, "damaged", "state", "0"));
     assert.ok(places > 5, `${places} places overwritten`);
-    const reports = await run(damaged, 1_000_000, Number.POSITIVE_INFINITY);
-    const kinds = reports.map(({ kind }) => kind);
-    assert.ok(kinds.lastIndexOf("restoring") > kinds.indexOf("running"), "nothing was restored while running");
-    assert.deepEqual(decisionsHash(damaged.log), expected);
+    const { reports, cycled } = await run(damaged, 1_000_000, Number.POSITIVE_INFINITY);
+    const restores = reports.flatMap((report) =>
+      report.kind === "restoring" && report.applied === 1 ? [report.partition] : [],
+    );
+    const ofTask0 = restores.filter((partition) => partition === 0).length;
+    // Damage that shows after the task was opened: another one ran in its place, or was restored a second time.
+    const [tasks = 0, others] = cycled;
+    assert.ok(tasks > 1 || ofTask0 > 1, `${tasks} tasks of partition 0 ran and ${ofTask0} were restored`);
+    assert.ok(ofTask0 > 0, "nothing was restored from the log");
+    assert.equal(others, 1, "tasks of partition 1, whose state is sound");
+    assert.deepEqual(await decisionsHash(damaged.log), expected);
     await damaged.log.close();
   } finally {
     rmSync(root, { recursive: true, force: true });

@@ -5,8 +5,10 @@ import { decisionsTopic } from "./decisions.ts";
 export class DecisionReader {
   readonly #log: Log;
   readonly #reader = new RecordBatchReader();
-  #cursors: readonly Cursor[] = [];
-  #seen: string[][] = [];
+  readonly #cursors: Cursor[] = [];
+  /** Stay where they are, and tell what is written. */
+  readonly #written: Cursor[] = [];
+  readonly #seen: string[][] = [];
 
   constructor(log: Log) {
     this.#log = log;
@@ -21,13 +23,23 @@ export class DecisionReader {
     return this.#seen.reduce((sum, decisions) => sum + decisions.length, 0);
   }
 
-  /** Reads what there is by now. */
-  read(): void {
-    const partitions = this.#log.topic(decisionsTopic)?.partitions ?? 0;
-    if (this.#cursors.length < partitions) {
-      this.#cursors = Array.from({ length: partitions }, (_, p) => this.#log.cursor(decisionsTopic, p, 0n, "durable"));
-      this.#seen = this.#cursors.map(() => []);
+  /** Decisions in the log, durable or not. */
+  get written(): number {
+    return this.#written.reduce((sum, { end }) => sum + Number(end), 0);
+  }
+
+  /** Opens the partitions of the topic, if it is there by now: what is not open is not read. */
+  async open(): Promise<void> {
+    const partitions = (await this.#log.topic(decisionsTopic))?.partitions ?? 0;
+    for (let p = this.#cursors.length; p < partitions; p++) {
+      this.#cursors.push(await this.#log.openCursor(decisionsTopic, p, 0n, "durable"));
+      this.#written.push(await this.#log.openCursor(decisionsTopic, p, 0n, "written"));
+      this.#seen.push([]);
     }
+  }
+
+  /** Reads what there is by now, at once: the power may be cut at any moment. */
+  read(): void {
     for (const [p, cursor] of this.#cursors.entries()) {
       for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) this.#take(p, batch.bytes);
     }
@@ -43,7 +55,7 @@ export class DecisionReader {
   }
 
   close(): void {
-    for (const cursor of this.#cursors) cursor.close();
+    for (const cursor of [...this.#cursors, ...this.#written]) cursor.close();
   }
 }
 

@@ -1,5 +1,5 @@
 import { type TopicHash, TopicHasher } from "../../src/cli/topic-hash.ts";
-import { batchesHeld } from "../../src/cli/topic-reader.ts";
+import { batchesHeld, recordCount } from "../../src/cli/topic-reader.ts";
 import { type Log, RecordBatchReader } from "../../src/index.ts";
 import { readFileLog } from "../../src/log/file-log-socket.ts";
 
@@ -7,12 +7,12 @@ import { readFileLog } from "../../src/log/file-log-socket.ts";
 export const decisionsTopic = "fraud-decisions";
 
 /** What `kappa topics hash fraud-decisions` prints for a log: the same for the same decisions, in any batches. */
-export function decisionsHash(log: Log): TopicHash {
+export async function decisionsHash(log: Log): Promise<TopicHash> {
   const hasher = new TopicHasher(decisionsTopic);
   const reader = new RecordBatchReader();
-  const topic = log.topic(decisionsTopic);
+  const topic = await log.topic(decisionsTopic);
   if (topic === undefined) return hasher.result();
-  for (const batch of batchesHeld(log, topic)) {
+  for await (const batch of batchesHeld(log, topic)) {
     reader.reset(batch.bytes);
     while (reader.next()) hasher.add(reader, batch.partition);
   }
@@ -23,7 +23,7 @@ export function decisionsHash(log: Log): TopicHash {
 export async function decisionsHashIn(logDirectory: string): Promise<TopicHash> {
   const log = readFileLog(logDirectory);
   try {
-    return decisionsHash(log);
+    return await decisionsHash(log);
   } finally {
     await log.close();
   }
@@ -35,7 +35,8 @@ export async function recordsIn(logDirectory: string, topics: readonly string[])
   try {
     let records = 0;
     for (const name of topics) {
-      for (let p = 0; p < (log.topic(name)?.partitions ?? 0); p++) records += Number(log.endOffset(name, p, "durable"));
+      const topic = await log.topic(name);
+      if (topic !== undefined) records += await recordCount(log, topic);
     }
     return records;
   } finally {

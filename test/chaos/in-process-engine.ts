@@ -31,11 +31,17 @@ const [sweptRounds, sweptEntities] = [20, 50];
  */
 export async function runToEnd(options: InProcessOptions): Promise<void> {
   const { topology, log, tap } = options;
-  const partitions = partitionCount(topology, log);
+  const partitions = await partitionCount(topology, log);
   await createTopics(topology, log, partitions);
   const registry = await EmbeddedSchemaRegistry.open(options.registryDir);
-  const count = (topic: string) =>
-    Array.from({ length: partitions }, (_, p) => Number(log.endOffset(topic, p, "written")));
+  const endsOf = async (topic: string): Promise<number[]> => {
+    const ends: number[] = [];
+    for (let p = 0; p < partitions; p++) ends.push(Number(await log.endOffset(topic, p, "written")));
+    return ends;
+  };
+  const ends: Record<string, readonly number[]> = {};
+  for (const { topic } of partitionedInputs(topology)) ends[topic] = await endsOf(topic);
+  const commits = await endsOf(commitsTopic(topology.applicationId));
   const scorers = await loadModels(topology, systemClock, noMeter);
   const around: TaskSurroundings = {
     topology,
@@ -49,8 +55,8 @@ export async function runToEnd(options: InProcessOptions): Promise<void> {
     globalTables: new Map(),
     scorers,
     // As `Engine` numbers its runs: commits so far plus one.
-    generation: count(commitsTopic(topology.applicationId)).reduce((sum, commits) => sum + commits, 1),
-    ends: Object.fromEntries(partitionedInputs(topology).map(({ topic }) => [topic, count(topic)])),
+    generation: commits.reduce((sum, end) => sum + end, 1),
+    ends,
     openDatabase: options.openDatabase,
     tap,
   };

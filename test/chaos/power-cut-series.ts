@@ -4,6 +4,7 @@ import { appendInput } from "../../scripts/handbook-append.ts";
 import { mergeOrder } from "../../scripts/handbook-input.ts";
 import { messageOf, openFileLog, type TaskSettings, type Topology } from "../../src/index.ts";
 import { type FileSystem, nodeFileSystem } from "../../src/log/file-system.ts";
+import { createTopics } from "../../src/task/application.ts";
 import handbook from "../../topologies/handbook.ts";
 import { RecordingFileSystem, seededRandom } from "../log/power-cut.ts";
 import { brokenPromise, DecisionReader } from "./decision-reader.ts";
@@ -190,11 +191,14 @@ class PowerCutSeries {
     const log = await openFileLog({ directory: join(directory, "log"), fileSystem: disk, segmentBytes });
     const reader = new DecisionReader(log);
     try {
-      keepPromise("after recovery", promised, reader);
+      await keepPromise("after recovery", promised, reader);
       const recovered = reader.count;
       const state = new VolatileState(join(directory, "state"), cacheBytesPerTask);
-      power?.connect({ log, reader, state });
+      power?.connect({ reader, state });
       await appendInput({ log, dataDir: directory, partitions, transactions, labels, model, order: this.#order });
+      // Before the run: the reader must have them open when the power is cut.
+      await createTopics(this.#topology, log, partitions);
+      await reader.open();
       await runToEnd({
         topology: this.#topology,
         log,
@@ -204,8 +208,8 @@ class PowerCutSeries {
         tap: (task, step, sequence) => power?.taskStep(task, step, sequence),
       });
       power?.end();
-      keepPromise("at the end", promised, reader);
-      const { records, keys, hash } = decisionsHash(log);
+      await keepPromise("at the end", promised, reader);
+      const { records, keys, hash } = await decisionsHash(log);
       return { hash: `${records} decisions, ${keys} keys, ${hash}`, recovered, discarded: state.discarded };
     } finally {
       power?.disconnect();
@@ -223,7 +227,12 @@ function cutOf({ step, calls, shown, written, stateBytesLost }: Wreck): Omit<Cut
   return { step, calls, shown: count, written, recovered: 0, discarded: 0, stateBytesLost };
 }
 
-function keepPromise(when: string, promised: readonly (readonly string[])[], reader: DecisionReader): void {
+async function keepPromise(
+  when: string,
+  promised: readonly (readonly string[])[],
+  reader: DecisionReader,
+): Promise<void> {
+  await reader.open();
   reader.read();
   const broken = brokenPromise(promised, reader.seen);
   if (broken !== null) throw new Error(`${when}, ${broken}`);

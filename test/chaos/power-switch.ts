@@ -2,11 +2,9 @@ import assert from "node:assert/strict";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { cpSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Log } from "../../src/index.ts";
 import type { Task, TaskStep } from "../../src/task/task.ts";
 import type { RecordingFileSystem } from "../log/power-cut.ts";
 import type { DecisionReader } from "./decision-reader.ts";
-import { decisionsTopic } from "./decisions.ts";
 import type { VolatileState } from "./volatile-state.ts";
 
 /** A moment of a run at which its power is cut. */
@@ -39,7 +37,6 @@ export interface Wreck {
 
 /** What a run that can be cut consists of. */
 interface Circuit {
-  readonly log: Log;
   readonly reader: DecisionReader;
   readonly state: VolatileState;
 }
@@ -120,7 +117,7 @@ export class PowerSwitch {
 
   #cut(step: string): void {
     assert.ok(this.#circuit !== null, "a run is cut that is not connected");
-    const { log, reader, state } = this.#circuit;
+    const { reader, state } = this.#circuit;
     const directory = `${this.#directory}-cut-${this.wrecks.length}`;
     mkdirSync(join(directory, "log"), { recursive: true });
     // What is durable at the moment of the cut may have been read at that moment.
@@ -130,11 +127,7 @@ export class PowerSwitch {
     const stateBytesLost = state.cutPower(this.#random, join(directory, "state"));
     const registry = join(this.#directory, "registry");
     if (existsSync(registry)) cpSync(registry, join(directory, "registry"), { recursive: true });
-    let written = 0;
-    for (let p = 0; p < (log.topic(decisionsTopic)?.partitions ?? 0); p++) {
-      written += Number(log.endOffset(decisionsTopic, p, "written"));
-    }
     const shown = reader.seen.map((decisions) => [...decisions]);
-    this.wrecks.push({ directory, step, calls, shown, written, stateBytesLost });
+    this.wrecks.push({ directory, step, calls, shown, written: reader.written, stateBytesLost });
   }
 }

@@ -117,7 +117,7 @@ test("another process that owns the log is written through", async () => {
   try {
     const { code, err } = await folder.run(`produce payments p.ndjson ${options} --partitions 2`);
     assert.equal(code, 0, err);
-    const held = [0, 1].map((p) => Number(owner.endOffset("payments", p, "durable")));
+    const held = await Promise.all([0, 1].map(async (p) => Number(await owner.endOffset("payments", p, "durable"))));
     assert.equal(
       held.reduce((sum, count) => sum + count),
       500,

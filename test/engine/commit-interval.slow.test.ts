@@ -43,13 +43,14 @@ test("records that come all the time are committed once an interval, and none wa
     sent++;
     await pause(2);
   }
-  const decidedInTime = (): boolean => log.endOffset("payment-velocity", 0, "durable") === BigInt(sent);
-  for (let waitedMs = 0; !decidedInTime() && waitedMs < 50 * commitIntervalMs; waitedMs += 5) await pause(5);
+  const decidedInTime = async (): Promise<boolean> =>
+    (await log.endOffset("payment-velocity", 0, "durable")) === BigInt(sent);
+  for (let waitedMs = 0; !(await decidedInTime()) && waitedMs < 50 * commitIntervalMs; waitedMs += 5) await pause(5);
   const elapsedMs = performance.now() - startMs;
   await engine.stop();
 
   let commits = 0;
-  const cursor = log.cursor("payment-velocity", 0, 0n, "durable");
+  const cursor = await log.openCursor("payment-velocity", 0, 0n, "durable");
   const reader = new RecordBatchReader();
   let decided = 0;
   for (let batch = cursor.next(); batch !== undefined; batch = cursor.next(), commits++) {

@@ -36,7 +36,7 @@ async function closedJournal(segmentBytes = 64 * 1024 * 1024): Promise<{ directo
 async function valuesIn(directory: string): Promise<(string | null)[]> {
   const log = await openFileLog({ directory });
   try {
-    return readVisible(log.cursor("orders", 0, 0n, "durable")).map(({ value }) => value);
+    return readVisible(await log.openCursor("orders", 0, 0n, "durable")).map(({ value }) => value);
   } finally {
     await log.close();
   }
@@ -105,7 +105,7 @@ test("a damaged frame of a sealed segment is found when it is read, and what is 
   const path = join(directory, "0000000002.log");
   flipBit(path, statSync(path).size - 1);
   const log = await openFileLog({ directory });
-  const cursor = log.cursor("orders", 0, 0n, "durable");
+  const cursor = await log.openCursor("orders", 0, 0n, "durable");
   assert.notEqual(cursor.next(), undefined);
   assert.throws(
     () => {
@@ -181,7 +181,7 @@ for (const failing of ["write", "datasync"] as const)
     for (const append of underWay) await assert.rejects(append, { code: "KAPPA_LOG_FAILED" });
     // The disk is well again, and yet: who knows what it holds.
     await assert.rejects(log.openWriter("task-1"), { code: "KAPPA_LOG_FAILED" });
-    assert.equal(log.endOffset("orders", 0, "durable"), 1n);
+    assert.equal(await log.endOffset("orders", 0, "durable"), 1n);
     await log.close();
     const found = await valuesIn(directory);
     assert.deepEqual(found, digits(found.length));

@@ -37,17 +37,18 @@ test("records stay for their retention time, and whole segments go after it", ()
   withLog(async (log, directory) => {
     await create(log, "short", { retentionMs: 20_000 });
     await append(log, "short", 60);
-    const start = () => Number(log.startOffset("short", 0));
+    const startNow = async () => Number(await log.startOffset("short", 0));
     await eventually(
       log,
-      () => start() > 25,
-      () => `start ${start()}`,
+      async () => (await startNow()) > 25,
+      async () => `start ${await startNow()}`,
     );
-    assert.ok(start() <= 40, `record 40 is 20 s old and must be there, the start is ${start()}`);
+    const start = await startNow();
+    assert.ok(start <= 40, `record 40 is 20 s old and must be there, the start is ${start}`);
     assert.ok(segmentCount(directory) < 10, `${segmentCount(directory)} segments`);
-    assert.throws(() => log.cursor("short", 0, 0n, "durable"), { code: "KAPPA_LOG_TRUNCATED" });
-    const found = readVisible(log.cursor("short", 0, BigInt(start()), "durable"));
-    assert.equal(found.length, 60 - start());
+    await assert.rejects(log.openCursor("short", 0, 0n, "durable"), { code: "KAPPA_LOG_TRUNCATED" });
+    const found = readVisible(await log.openCursor("short", 0, BigInt(start), "durable"));
+    assert.equal(found.length, 60 - start);
   }));
 
 test("a topic of limited size keeps at least that size", () =>
@@ -56,10 +57,10 @@ test("a topic of limited size keeps at least that size", () =>
     await append(log, "small", 60);
     await eventually(
       log,
-      () => log.startOffset("small", 0) > 30n,
-      () => `start ${log.startOffset("small", 0)}`,
+      async () => (await log.startOffset("small", 0)) > 30n,
+      async () => `start ${await log.startOffset("small", 0)}`,
     );
-    const found = readVisible(log.cursor("small", 0, log.startOffset("small", 0), "durable"));
+    const found = readVisible(await log.openCursor("small", 0, await log.startOffset("small", 0), "durable"));
     assert.ok(found.length * 300 >= 3000, `${found.length} records`);
   }));
 
@@ -70,8 +71,8 @@ test("a topic that is kept for ever keeps the segments it is in", () =>
     await append(log, "forever", 1);
     await append(log, "short", 30);
     await log.changed(20);
-    assert.equal(log.startOffset("forever", 0), 0n);
-    assert.equal(log.startOffset("short", 0), 0n);
+    assert.equal(await log.startOffset("forever", 0), 0n);
+    assert.equal(await log.startOffset("short", 0), 0n);
   }));
 
 test("what its owner trims goes, while a cursor that stands in it is told", () =>
@@ -79,27 +80,27 @@ test("what its owner trims goes, while a cursor that stands in it is told", () =
     await create(log, "internal", {});
     await append(log, "internal", 40);
     const before = segmentCount(directory);
-    const cursor = log.cursor("internal", 0, 0n, "durable");
+    const cursor = await log.openCursor("internal", 0, 0n, "durable");
     await log.trimTo("internal", 0, 30n);
     await eventually(
       log,
-      () => log.startOffset("internal", 0) > 20n,
-      () => `start ${log.startOffset("internal", 0)}`,
+      async () => (await log.startOffset("internal", 0)) > 20n,
+      async () => `start ${await log.startOffset("internal", 0)}`,
     );
     await eventually(
       log,
       () => segmentCount(directory) < before - 5,
       () => `${segmentCount(directory)} segments`,
     );
-    assert.ok(log.startOffset("internal", 0) <= 30n);
+    assert.ok((await log.startOffset("internal", 0)) <= 30n);
     assert.throws(
       () => {
         while (cursor.next() !== undefined);
       },
       { code: "KAPPA_LOG_TRUNCATED" },
     );
-    const from = log.startOffset("internal", 0);
-    assert.equal(readVisible(log.cursor("internal", 0, from, "durable")).length, 40 - Number(from));
+    const from = await log.startOffset("internal", 0);
+    assert.equal(readVisible(await log.openCursor("internal", 0, from, "durable")).length, 40 - Number(from));
   }));
 
 test("a log whose first segments are gone opens again, with all topics and offsets", async () => {
@@ -112,18 +113,18 @@ test("a log whose first segments are gone opens again, with all topics and offse
   await log.trimTo("internal", 0, 30n);
   await eventually(
     log,
-    () => log.startOffset("internal", 0) > 20n,
-    () => `start ${log.startOffset("internal", 0)}`,
+    async () => (await log.startOffset("internal", 0)) > 20n,
+    async () => `start ${await log.startOffset("internal", 0)}`,
   );
-  const start = log.startOffset("internal", 0);
+  const start = await log.startOffset("internal", 0);
   await log.close();
   const again = await openFileLog({ directory, segmentBytes: 2048, clock });
-  const startAgain = again.startOffset("internal", 0);
+  const startAgain = await again.startOffset("internal", 0);
   assert.ok(start <= startAgain && startAgain <= 30n, `${start}, then ${startAgain}`);
-  assert.equal(again.endOffset("internal", 0, "durable"), 40n);
-  assert.equal(again.topic("idle")?.retentionMs, 5);
+  assert.equal(await again.endOffset("internal", 0, "durable"), 40n);
+  assert.equal((await again.topic("idle"))?.retentionMs, 5);
   await append(again, "internal", 1);
-  assert.equal(again.endOffset("internal", 0, "durable"), 41n);
+  assert.equal(await again.endOffset("internal", 0, "durable"), 41n);
   await again.close();
   removeDirectory(directory);
 });

@@ -13,7 +13,7 @@ for (const segmentBytes of [64 * 1024 * 1024, 4096])
   logConformance({
     name: `file log, segments of ${segmentBytes} bytes`,
     test,
-    capabilities: { reopen: true, holdDurability: true },
+    capabilities: { reopen: true, holdDurability: true, contiguousOffsets: true },
     open: async () => {
       const directory = temporaryDirectory();
       const gate = new SyncGate();
@@ -38,7 +38,7 @@ for (const segmentBytes of [64 * 1024 * 1024, 4096])
 logConformance({
   name: "file log through a port",
   test,
-  capabilities: { reopen: false, holdDurability: false },
+  capabilities: { reopen: false, holdDurability: false, contiguousOffsets: true },
   open: async () => {
     const directory = temporaryDirectory();
     const owner = await openFileLog({ directory, segmentBytes: 4096 });
@@ -107,7 +107,7 @@ test("an fdatasync makes durable what was written before it began, and no more",
   const log = await openFileLog({ directory, fileSystem: gate.fileSystem });
   await log.createTopic("orders", { partitions: 1 });
   const writer = await log.openWriter("task-0");
-  const written = log.cursor("orders", 0, 0n, "written");
+  const written = await log.openCursor("orders", 0, 0n, "written");
   const record = sectionOf("orders", 0, [{ timestamp: 1, key: "k", value: "v" }]);
   const releaseFirst = gate.hold();
   const first = writer.append([record]);
@@ -117,10 +117,10 @@ test("an fdatasync makes durable what was written before it began, and no more",
   const releaseSecond = gate.hold();
   releaseFirst();
   await first;
-  assert.equal(log.endOffset("orders", 0, "durable"), 1n);
+  assert.equal(await log.endOffset("orders", 0, "durable"), 1n);
   releaseSecond();
   await second;
-  assert.equal(log.endOffset("orders", 0, "durable"), 2n);
+  assert.equal(await log.endOffset("orders", 0, "durable"), 2n);
   await log.close();
   removeDirectory(directory);
 });
@@ -134,7 +134,7 @@ test("a segment begins only when the one before is durable", async () => {
   const release = gate.hold();
   const record = sectionOf("orders", 0, [{ timestamp: 1, key: "k", value: "x".repeat(1500) }]);
   const appends = Array.from({ length: 6 }, () => writer.append([record]));
-  await readRecords(log, log.cursor("orders", 0, 0n, "written"), 2);
+  await readRecords(log, await log.openCursor("orders", 0, 0n, "written"), 2);
   await log.changed(20);
   assert.deepEqual(segmentsIn(directory), ["0000000001.log"]);
   release();

@@ -1,3 +1,4 @@
+import { batchesHeld } from "../../src/cli/topic-reader.ts";
 import { AvroSerde } from "../../src/codec/avro-serde.ts";
 import { type Log, RecordBatchReader } from "../../src/index.ts";
 import { type PaymentDecision, paymentDecisionSchema } from "./payments.ts";
@@ -27,27 +28,24 @@ export interface Fates {
   readonly dead: readonly DeadLetter[];
 }
 
-export function fatesIn(log: Log): Fates {
+export async function fatesIn(log: Log): Promise<Fates> {
   const decided: PaymentDecision[] = [];
   const dead: DeadLetter[] = [];
   const serde = new AvroSerde(paymentDecisionSchema, -1, { known: () => paymentDecisionSchema.avro });
-  eachRecord(log, "payment-decisions", (reader) => {
+  await eachRecord(log, "payment-decisions", (reader) => {
     decided.push(serde.decode(reader.buffer, reader.valueAt, reader.valueEnd));
   });
-  eachRecord(log, `${applicationId}-dead-letters`, (reader) => dead.push(deadLetterAt(reader)));
+  await eachRecord(log, `${applicationId}-dead-letters`, (reader) => dead.push(deadLetterAt(reader)));
   return { decided, dead };
 }
 
-function eachRecord(log: Log, topic: string, see: (reader: RecordBatchReader) => void): void {
+async function eachRecord(log: Log, name: string, see: (reader: RecordBatchReader) => void): Promise<void> {
+  const topic = await log.topic(name);
+  if (topic === undefined) return;
   const reader = new RecordBatchReader();
-  const partitions = log.topic(topic)?.partitions ?? 0;
-  for (let partition = 0; partition < partitions; partition++) {
-    const cursor = log.cursor(topic, partition, 0n, "durable");
-    for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) {
-      reader.reset(batch.bytes);
-      while (reader.next()) see(reader);
-    }
-    cursor.close();
+  for await (const batch of batchesHeld(log, topic)) {
+    reader.reset(batch.bytes);
+    while (reader.next()) see(reader);
   }
 }
 

@@ -178,7 +178,7 @@ class PoisonSeries {
   async #fates(): Promise<Fates> {
     const log = readFileLog(this.#logDirectory);
     try {
-      return fatesIn(log);
+      return await fatesIn(log);
     } finally {
       await log.close();
     }

@@ -8,7 +8,8 @@ import {
   type Topology,
   TopologyBuilder,
 } from "../../src/index.ts";
-import { type ReadRecord, TopologyTestDriver } from "../../src/testing/topology-test-driver.ts";
+import type { ReadRecord } from "../../src/testing/followed-topics.ts";
+import { TopologyTestDriver } from "../../src/testing/topology-test-driver.ts";
 import type { SourceRow } from "./oracle.ts";
 import { labelTimeOf, type Scenario, type Step, type WantedEvent, type WantedFeature } from "./scenario.ts";
 

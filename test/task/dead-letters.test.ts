@@ -6,7 +6,8 @@ import { bareModel, days, RecordSchema, type Topology, TopologyBuilder } from ".
 import { RecordBatchWriter, type RecordHeader } from "../../src/log/record-batch.ts";
 import type { Scorer } from "../../src/scoring/scorer.ts";
 import { deadReasons } from "../../src/task/dead-letter.ts";
-import type { DriverOptions, ReadRecord } from "../../src/testing/topology-test-driver.ts";
+import type { ReadRecord } from "../../src/testing/followed-topics.ts";
+import type { DriverOptions } from "../../src/testing/topology-test-driver.ts";
 import { TopologyTestDriver } from "../../src/testing/topology-test-driver.ts";
 import { deadLettersTopic } from "../../src/topology/graph.ts";
 
@@ -183,7 +184,7 @@ test("a flood of small dead letters is cut too, each is there once, and the row 
     { key: "a", value: JSON.stringify(order("a")) },
   ]);
   await driver.settle();
-  const cursor = driver.log.cursor("orders-dead-letters", 0, 0n, "durable");
+  const cursor = await driver.log.openCursor("orders-dead-letters", 0, 0n, "durable");
   const sizes = Array.from({ length: 3 }, () => cursor.next()?.count ?? 0);
   assert.deepEqual(sizes, [4096, 4096, count - 8192], "4 MiB at 1 KiB a letter");
   const offsets = letters().map(({ headers }) => Number(headers["__streams.errors.offset"]));

@@ -132,8 +132,8 @@ test("a source that is stopped by a full commit is not caught up, and goes on wh
   const serde = new JsonSerde<Value>(node.schema);
   const from = { offset: 0, orderTimeMs: base };
   const { timeBounds } = defaultSettings;
-  const cursor = log.cursor("readings", 0, 0n, "durable");
-  const source = new InputSource(node, cursor, serde, dead, intake, timeBounds, Infinity, () => count, from);
+  const cursor = await log.openCursor("readings", 0, 0n, "durable");
+  const source = new InputSource(node, cursor, serde, dead, intake, timeBounds, Infinity, from);
   const seen = [];
   for (let commit = 0; commit < 3; commit++) {
     intake.begin();

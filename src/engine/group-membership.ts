@@ -1,0 +1,139 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "../core/clock.ts";
+import { type GroupAssignment, KafkaGroup, type MemberState } from "../log/kafka-group.ts";
+import type { KafkaOptions } from "../log/kafka-options.ts";
+import type { Membership, MembershipEvents, TaskPositions } from "./membership.ts";
+
+export interface GroupMembershipOptions {
+  readonly kafka: KafkaOptions;
+  readonly applicationId: string;
+  /** Partitioned inputs of the application. */
+  readonly topics: readonly string[];
+  readonly partitions: number;
+  /** Folder of the application's databases: a task goes by preference to who has its state. */
+  readonly stateDir: string;
+  /** Default 6,000. */
+  readonly sessionTimeoutMs?: number;
+  readonly clock: Clock;
+  /** Address for queries; null when this process answers none. */
+  readonly url: () => string | null;
+}
+
+const sessionTimeoutMsDefault = 6000;
+
+/** Between two times that positions are told for tools, in ms. */
+const positionsEveryMs = 1000;
+
+/** The processes of an application as one consumer group of Kafka, named as the application. */
+export class GroupMembership implements Membership {
+  readonly #options: GroupMembershipOptions;
+  readonly #group: KafkaGroup;
+  #events: MembershipEvents | null = null;
+  #assignment: GroupAssignment | null = null;
+  /** Tasks that may still be open here. */
+  #open: readonly number[] = [];
+  /** Fenced tasks that wait until the coordinator has confirmed the membership after this, as `Clock.monotonic`. */
+  readonly #fenced = new Map<number, number>();
+  #run = 0;
+  #toldMs = 0;
+
+  constructor(options: GroupMembershipOptions) {
+    this.#options = options;
+    this.#group = new KafkaGroup({
+      kafka: options.kafka,
+      groupId: options.applicationId,
+      topics: options.topics,
+      tasks: options.partitions,
+      clock: options.clock,
+      sessionTimeoutMs: options.sessionTimeoutMs ?? sessionTimeoutMsDefault,
+      state: () => this.#state(),
+      assigned: (assignment) => this.#assigned(assignment),
+      lost: () => this.#lost(),
+      failed: (error) => this.#events?.failed(error),
+    });
+  }
+
+  join(events: MembershipEvents): Promise<void> {
+    this.#events = events;
+    this.#group.start();
+    return Promise.resolve();
+  }
+
+  #state(): MemberState {
+    const stored: Record<number, number> = {};
+    for (let partition = 0; partition < this.#options.partitions; partition++) {
+      const writtenMs = writtenAt(join(this.#options.stateDir, String(partition)));
+      if (writtenMs !== undefined) stored[partition] = writtenMs;
+    }
+    return { owned: this.#open, stored, url: this.#options.url(), run: this.#run };
+  }
+
+  #assigned(assignment: GroupAssignment): void {
+    const revoked = this.#open.some((partition) => !assignment.tasks.includes(partition));
+    this.#run = assignment.run;
+    this.#assignment = assignment;
+    // What is taken away stays open until `released`.
+    this.#open = [...new Set([...this.#open, ...assignment.tasks])].sort((a, b) => a - b);
+    this.#events?.owned({ partitions: assignment.tasks, generation: assignment.run });
+    if (!revoked) this.#open = assignment.tasks;
+  }
+
+  #lost(): void {
+    this.#assignment = null;
+    this.#open = [];
+    this.#events?.owned({ partitions: [], generation: this.#run });
+  }
+
+  released(partitions: readonly number[]): void {
+    const others = this.#open.some((partition) => !partitions.includes(partition));
+    this.#open = partitions;
+    // Others wait for what was given up.
+    if (others) this.#group.rejoin();
+  }
+
+  /**
+   * Either another process has the task, and this one will hear from the coordinator that it is out; or it was a
+   * transaction that took too long, and the task is still ours.
+   */
+  fenced(partition: number): void {
+    this.#fenced.set(partition, this.#options.clock.monotonic());
+    this.#retryFenced();
+  }
+
+  #retryFenced(): void {
+    if (this.#fenced.size === 0) return;
+    setTimeout(() => {
+      const confirmed = [...this.#fenced].filter(([, sinceMs]) => this.#group.confirmedMs > sinceMs);
+      for (const [partition] of confirmed) this.#fenced.delete(partition);
+      const assignment = this.#assignment;
+      if (confirmed.length > 0 && assignment !== null)
+        this.#events?.owned({ partitions: assignment.tasks, generation: assignment.run });
+      this.#retryFenced();
+    }, 200).unref();
+  }
+
+  progressed(positions: ReadonlyMap<number, TaskPositions>): void {
+    const nowMs = this.#options.clock.monotonic();
+    if (nowMs - this.#toldMs < positionsEveryMs) return;
+    this.#toldMs = nowMs;
+    void this.#group.commitOffsets(positions).catch(() => {});
+  }
+
+  ownerOf(partition: number): string | undefined {
+    return this.#assignment?.owners[partition];
+  }
+
+  async leave(): Promise<void> {
+    await this.#group.leave();
+  }
+}
+
+/** When a database was last written; undefined when there is none. */
+function writtenAt(path: string): number | undefined {
+  try {
+    return statSync(join(path, "CURRENT")).mtimeMs;
+  } catch {
+    return undefined;
+  }
+}

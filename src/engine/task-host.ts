@@ -1,0 +1,163 @@
+import type { Clock } from "../core/clock.ts";
+import { KappaError } from "../core/errors.ts";
+import type { Task } from "../task/task.ts";
+import { openTask, type TaskSurroundings } from "../task/task-opener.ts";
+import type { TaskDatabases } from "./task-databases.ts";
+import type { ThreadReport } from "./thread-protocol.ts";
+
+/** Between two attempts to open a task that the surroundings keep closed, in ms; doubled up to the second. */
+const retryMs = 100;
+const retryMaxMs = 10_000;
+
+/** The tasks that an engine thread has been told to run. */
+interface Order {
+  readonly version: number;
+  readonly partitions: ReadonlySet<number>;
+  readonly generation: number;
+}
+
+interface Retry {
+  readonly atMs: number;
+  readonly attempts: number;
+}
+
+export interface TaskHostOptions {
+  /** All but the generation, which comes with the order. */
+  readonly around: Omit<TaskSurroundings, "generation">;
+  readonly databases: TaskDatabases;
+  readonly clock: Clock;
+  readonly report: (message: ThreadReport) => void;
+  /** Called when a task was opened or could not be. */
+  readonly wake: () => void;
+}
+
+/**
+ * The tasks of one engine thread: opens and closes them as the thread is told, and opens anew those that failed. A task
+ * is opened beside the work of the others.
+ */
+export class TaskHost {
+  readonly #options: TaskHostOptions;
+  #tasks: readonly Task[] = [];
+  #order: Order = { version: -1, partitions: new Set(), generation: 0 };
+  readonly #opening = new Set<number>();
+  readonly #retries = new Map<number, Retry>();
+  /** Opened by another process: not tried again before the next order. */
+  readonly #fenced = new Set<number>();
+  #failure: unknown = null;
+  /** Last version that was reported as released, as running and as ended. */
+  #released = -1;
+  #running = -1;
+  #ended = -1;
+
+  constructor(options: TaskHostOptions) {
+    this.#options = options;
+  }
+
+  /** Open tasks. The array is never written: a round goes over the one it began with. */
+  get tasks(): readonly Task[] {
+    return this.#tasks;
+  }
+
+  /** Takes effect at the next `settle`. */
+  own(version: number, partitions: readonly number[], generation: number): void {
+    this.#order = { version, partitions: new Set(partitions), generation };
+    this.#fenced.clear();
+    this.#retries.clear();
+  }
+
+  /** Between two rounds: closes what is not ours, begins to open what is. @throws what ends the process */
+  async settle(): Promise<void> {
+    if (this.#failure !== null) throw this.#failure;
+    const { partitions, version } = this.#order;
+    for (const task of this.#tasks) {
+      if (partitions.has(task.partition)) continue;
+      this.#remove(task);
+      // What the log did not take is done again by the next owner.
+      await task.close().catch(() => {});
+    }
+    for (const partition of partitions) this.#openIfDue(partition);
+    if (this.#released < version && [...this.#opening].every((partition) => partitions.has(partition))) {
+      this.#released = version;
+      this.#options.report({ kind: "released", version });
+    }
+    if (this.#running < version && this.#tasks.length === partitions.size && this.#opening.size === 0) {
+      this.#running = version;
+      this.#options.report({ kind: "running", version });
+    }
+  }
+
+  #remove(task: Task): void {
+    this.#tasks = this.#tasks.filter((each) => each !== task);
+  }
+
+  #openIfDue(partition: number): void {
+    if (this.#opening.has(partition) || this.#fenced.has(partition)) return;
+    if (this.#tasks.some((task) => task.partition === partition)) return;
+    const retry = this.#retries.get(partition);
+    if (retry !== undefined && this.#options.clock.monotonic() < retry.atMs) return;
+    this.#opening.add(partition);
+    const { generation } = this.#order;
+    openTask(partition, { ...this.#options.around, generation })
+      .then(
+        (task) => {
+          this.#tasks = [...this.#tasks, task].sort((a, b) => a.partition - b.partition);
+          this.#retries.delete(partition);
+        },
+        (error: unknown) => this.#refused(partition, error),
+      )
+      .finally(() => {
+        this.#opening.delete(partition);
+        this.#options.wake();
+      });
+  }
+
+  /** What becomes of a task that failed with an error. */
+  #refused(partition: number, error: unknown): void {
+    const recovery = error instanceof KappaError ? error.recovery : "stop";
+    if (recovery === "retry") {
+      const attempts = this.#retries.get(partition)?.attempts ?? 0;
+      const waitMs = Math.min(retryMaxMs, retryMs * 2 ** attempts);
+      this.#retries.set(partition, { atMs: this.#options.clock.monotonic() + waitMs, attempts: attempts + 1 });
+    } else if (recovery === "close-task") {
+      this.#fenced.add(partition);
+      this.#options.report({ kind: "fenced", partition });
+    } else if (recovery !== "restore-task") this.#failure ??= error;
+  }
+
+  /**
+   * A task failed in a cycle. What the cycle had done is in no commit, and is done again once the task is open anew: from
+   * its local state, or from the log alone when that is what failed.
+   *
+   * @throws an error that no opening mends
+   */
+  async failed(task: Task, error: unknown): Promise<void> {
+    this.#remove(task);
+    await task.close().catch(() => {});
+    if (error instanceof KappaError && error.recovery === "restore-task") {
+      const { around, databases } = this.#options;
+      around.meter.counter("kappa_state_discarded_total", around.topology.applicationId).add(1);
+      databases.distrust(task.partition);
+    }
+    this.#refused(task.partition, error);
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  /** Whether every task that was ordered is open and at its end; says so once. */
+  reportEnd(): void {
+    const { version, partitions } = this.#order;
+    if (this.#ended === version || this.#opening.size > 0 || this.#tasks.length !== partitions.size) return;
+    if (!this.#tasks.every((task) => task.finished)) return;
+    this.#ended = version;
+    this.#options.report({ kind: "ended", version });
+  }
+
+  /** @throws the first error of a task; all are closed */
+  async close(): Promise<void> {
+    this.own(this.#order.version, [], 0);
+    while (this.#opening.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    // One that fails must not keep the others from closing: their locks and what they have under way.
+    const closed = await Promise.allSettled(this.#tasks.map((task) => task.close()));
+    const failed = closed.find((outcome) => outcome.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+}

@@ -1,0 +1,171 @@
+import { connect, isIP } from "node:net";
+import { connect as connectTls } from "node:tls";
+import Cluster, { type Broker } from "kafkajs/src/cluster/index.js";
+import loggers from "kafkajs/src/loggers/index.js";
+import RequestQueue from "kafkajs/src/network/requestQueue/index.js";
+import { systemClock } from "../core/clock.ts";
+import { KappaError } from "../core/errors.ts";
+import { kafkaError, typeOf } from "./kafka-error.ts";
+import type { KafkaOptions } from "./kafka-options.ts";
+import { unknownTopic } from "./topic.ts";
+
+/** Who coordinates what, as FindCoordinator numbers it. */
+const coordinatorTypes = { group: 0, transaction: 1 } as const;
+
+const readCommitted = 1;
+const connectionTimeoutMs = 3000;
+const keepAliveMs = 60_000;
+
+/** kafkajs logs what it also throws. */
+const silent = loggers.createLogger({ level: 0, logCreator: () => () => {} });
+
+/**
+ * After every answer kafkajs looks at its queue again a millisecond later, for ever: a thousand timers a second for each
+ * connection, and a warning of Node about their negative times. Only a queue that holds something needs the look.
+ */
+const scheduleCheck = RequestQueue.prototype.scheduleCheckPendingRequests;
+RequestQueue.prototype.scheduleCheckPendingRequests = function (this: RequestQueue): void {
+  if (this.pending.length > 0 || this.throttledUntil > systemClock.now()) scheduleCheck.call(this);
+};
+
+/**
+ * Connections of its own to the brokers of a cluster, and what is known of it: leaders and coordinators. kafkajs does the
+ * connecting, the authentication and the framing of requests.
+ */
+export class KafkaClient {
+  readonly #cluster: Cluster;
+  readonly #servers: string;
+  #connecting: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: KafkaOptions) {
+    const { bootstrapServers, clientId, tls, sasl, requestTimeoutMs = 10_000 } = options;
+    this.#servers = bootstrapServers.join(", ");
+    this.#cluster = new Cluster({
+      logger: silent,
+      socketFactory: ({ host, port, onConnect }) => {
+        // Requests of several writers share a connection: Nagle's algorithm would hold the second one back.
+        const named = isIP(host) === 0 ? { servername: host } : {};
+        const socket =
+          tls === undefined
+            ? connect({ host, port }, onConnect)
+            : connectTls({ ...named, ...tls, host, port }, onConnect);
+        socket.setNoDelay(true);
+        socket.setKeepAlive(true, keepAliveMs);
+        return socket;
+      },
+      brokers: bootstrapServers,
+      ssl: tls,
+      sasl,
+      clientId,
+      connectionTimeout: connectionTimeoutMs,
+      authenticationTimeout: connectionTimeoutMs,
+      reauthenticationThreshold: connectionTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      enforceRequestTimeout: true,
+      metadataMaxAge: 300_000,
+      retry: { initialRetryTime: 10, maxRetryTime: 200, retries: 2 },
+      allowAutoTopicCreation: false,
+      isolationLevel: readCommitted,
+    });
+  }
+
+  /** Safe to call again. @throws KAPPA_LOG_UNAVAILABLE, KAPPA_LOG_REFUSED */
+  async connect(): Promise<void> {
+    this.#connecting ??= this.#cluster.connect();
+    try {
+      await this.#connecting;
+    } catch (error) {
+      this.#connecting = undefined;
+      throw kafkaError(error, `cannot reach Kafka at ${this.#servers}`);
+    }
+  }
+
+  /** The node that leads a partition. @throws KAPPA_TOPIC_UNKNOWN, KAPPA_LOG_UNAVAILABLE */
+  async leaderOf(topic: string, partition: number): Promise<number> {
+    const known = this.#leader(topic, partition);
+    if (known >= 0) return known;
+    await this.#learn(topic);
+    const leader = this.#leader(topic, partition);
+    if (leader >= 0) return leader;
+    const partitions = this.#cluster.findTopicPartitionMetadata(topic).length;
+    if (partition < 0 || partition >= partitions) {
+      const topicKnown = { name: topic, partitions, retentionMs: -1, retentionBytes: -1 };
+      throw unknownTopic(topic, partition, topicKnown);
+    }
+    throw new KappaError("KAPPA_LOG_UNAVAILABLE", `${topic}[${partition}] has no leader at present`, {
+      topic,
+      partition,
+    });
+  }
+
+  #leader(topic: string, partition: number): number {
+    if (!this.#cluster.targetTopics.has(topic)) return -1;
+    const found = this.#cluster.findTopicPartitionMetadata(topic).find(({ partitionId }) => partitionId === partition);
+    return found?.leader ?? -1;
+  }
+
+  /** Partitions of a topic, or 0 when there is no such topic. @throws KAPPA_LOG_UNAVAILABLE */
+  async partitionsOf(topic: string): Promise<number> {
+    try {
+      await this.#learn(topic);
+    } catch (error) {
+      if (
+        error instanceof KappaError &&
+        (error.code === "KAPPA_TOPIC_UNKNOWN" || error.code === "KAPPA_CONFIG_INVALID")
+      )
+        return 0;
+      throw error;
+    }
+    return this.#cluster.findTopicPartitionMetadata(topic).length;
+  }
+
+  async #learn(topic: string): Promise<void> {
+    await this.connect();
+    const { targetTopics } = this.#cluster;
+    try {
+      if (targetTopics.has(topic)) await this.#cluster.refreshMetadata();
+      else await this.#cluster.addTargetTopic(topic);
+    } catch (error) {
+      // One topic that was deleted would make every look at the others fail.
+      if (typeOf(error) === "UNKNOWN_TOPIC_OR_PARTITION") {
+        this.#cluster.targetTopics = new Set();
+        throw unknownTopic(topic, 0, undefined);
+      }
+      throw kafkaError(error, `cannot look at topic ${topic}`, { topic });
+    }
+  }
+
+  /** What is known of leaders may be old: asks again. */
+  async refresh(): Promise<void> {
+    if (this.#closed) return;
+    try {
+      await this.connect();
+      await this.#cluster.refreshMetadata();
+    } catch {
+      // Whoever asked tries again, and then learns what is wrong.
+      this.#cluster.targetTopics = new Set();
+    }
+  }
+
+  async broker(nodeId: number): Promise<Broker> {
+    await this.connect();
+    return await this.#cluster.findBroker({ nodeId });
+  }
+
+  async leader(topic: string, partition: number): Promise<Broker> {
+    return await this.broker(await this.leaderOf(topic, partition));
+  }
+
+  /** The broker that coordinates a group or a transactional id. */
+  async coordinator(kind: keyof typeof coordinatorTypes, id: string): Promise<Broker> {
+    await this.connect();
+    return await this.#cluster.findGroupCoordinator({ groupId: id, coordinatorType: coordinatorTypes[kind] });
+  }
+
+  /** Ends the connections at once; requests under way fail. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#cluster.disconnect().catch(() => {});
+  }
+}
