@@ -107,19 +107,38 @@ export class Reservoir implements ChangelogSection {
     out: unknown[],
   ): void {
     if (orderTimeMs > this.#entities.orderTimeMs) this.#entities.orderTimeMs = orderTimeMs;
-    let entity = this.#entities.find(key);
+    const found = this.#entities.find(key);
     if (late) {
-      this.#observeLate(entity ?? this.#nothing, timeMs, orderTimeMs, numbers, texts, out);
+      this.#observeLate(found ?? this.#nothing, timeMs, orderTimeMs, numbers, texts, out);
       return;
     }
-    if (entity === undefined) {
-      entity = this.#newEntity(key);
-      this.#entities.add(entity);
-    }
+    const entity = found ?? this.#addEntity(key);
     this.#windows.moveTo(entity, timeMs);
-    this.#insertHere(entity, timeMs, numbers, texts, out);
+    this.#values.write(entity, this.#plan.featuresBefore, out);
+    this.#insertHere(entity, timeMs, numbers, texts);
+    this.#values.write(entity, this.#plan.featuresAfter, out);
     this.#logInsert(key, timeMs, numbers, texts);
-    this.#sequence.dropUntil(entity, orderTimeMs - this.#plan.graceMs - this.#plan.reachMs);
+    this.#inserted(entity, orderTimeMs);
+  }
+
+  /** As `observe` of an event within grace, for which no features are wanted. */
+  insert(
+    key: StateKey,
+    timeMs: number,
+    orderTimeMs: number,
+    numbers: Float64Array,
+    texts: readonly (string | null)[],
+  ): void {
+    if (orderTimeMs > this.#entities.orderTimeMs) this.#entities.orderTimeMs = orderTimeMs;
+    const entity = this.#entities.find(key) ?? this.#addEntity(key);
+    this.#windows.moveTo(entity, timeMs);
+    this.#insertHere(entity, timeMs, numbers, texts);
+    this.#logInsert(key, timeMs, numbers, texts);
+    this.#inserted(entity, orderTimeMs);
+  }
+
+  #inserted(entity: ReservoirEntity, orderTimeMs: number): void {
+    this.#sequence.dropUntil(entity, this.#floorMs(orderTimeMs));
     this.#settle(entity);
     this.#entities.changed(entity);
   }
@@ -135,27 +154,21 @@ export class Reservoir implements ChangelogSection {
     const floorMs = this.#floorMs(orderTimeMs);
     const asOfMs = this.#plan.folds ? Math.max(timeMs, floorMs) : timeMs;
     this.#windows.moveToLate(entity, asOfMs, floorMs, orderTimeMs - this.#plan.graceMs);
-    this.#insertHere(entity, asOfMs, numbers, texts, out);
+    this.#values.write(entity, this.#plan.featuresBefore, out);
+    this.#insertHere(entity, asOfMs, numbers, texts);
+    this.#values.write(entity, this.#plan.featuresAfter, out);
     this.#sequence.erase(entity, this.#windows.exclude(entity));
     this.#settle(entity);
   }
 
-  /** Inserts at the as-of time, where the windows stand, and reads the features: those without the event, then the rest. */
-  #insertHere(
-    entity: ReservoirEntity,
-    timeMs: number,
-    numbers: Float64Array,
-    texts: readonly (string | null)[],
-    out: unknown[],
-  ): void {
-    const { featuresBefore, featuresAfter, heads } = this.#plan;
-    this.#values.write(entity, featuresBefore, out);
+  /** Inserts at the as-of time, where the windows stand. */
+  #insertHere(entity: ReservoirEntity, timeMs: number, numbers: Float64Array, texts: readonly (string | null)[]): void {
+    const { heads } = this.#plan;
     const cells = this.#memory.cells(entity);
     const head = cells[this.#memory.cellsAt(entity) + (heads[0] as HeadPlan).headCell] as number;
     const position = this.#sequence.insert(entity, head, timeMs, texts);
     this.#writeNumbers(entity, position, numbers);
     this.#windows.include(entity, position);
-    this.#values.write(entity, featuresAfter, out);
   }
 
   #writeNumbers(entity: ReservoirEntity, position: number, numbers: Float64Array): void {
@@ -172,7 +185,7 @@ export class Reservoir implements ChangelogSection {
   }
 
   /**
-   * The features of a key as of a time, without an event: for queries from outside.
+   * The features of a key as of a time, without an event: for events of another stream, and for queries from outside.
    * @param orderTimeMs of the task, or `reservoir.orderTimeMs`; a time before its grace is treated as a late event's
    */
   read(key: StateKey, asOfMs: number, orderTimeMs: number, out: unknown[]): void {
@@ -285,20 +298,10 @@ export class Reservoir implements ChangelogSection {
   #applyInsert(reader: ByteReader, key: StateKey, timeMs: number): void {
     for (let i = 0; i < this.#plan.numberCount; i++) this.#numbers[i] = reader.f64();
     for (let i = 0; i < this.#plan.textCount; i++) this.#texts[i] = reader.text();
-    let entity = this.#entities.find(key);
-    if (entity === undefined) {
-      entity = this.#newEntity(key);
-      this.#entities.add(entity);
-    }
+    const entity = this.#entities.find(key) ?? this.#addEntity(key);
     this.#windows.moveTo(entity, timeMs);
-    const head = (this.#plan.heads[0] as HeadPlan).headCell;
-    const at = this.#memory.cells(entity)[this.#memory.cellsAt(entity) + head] as number;
-    const position = this.#sequence.insert(entity, at, timeMs, this.#texts);
-    this.#writeNumbers(entity, position, this.#numbers);
-    this.#windows.include(entity, position);
-    this.#sequence.dropUntil(entity, this.#floorMs(this.#entities.orderTimeMs));
-    this.#settle(entity);
-    this.#entities.changed(entity);
+    this.#insertHere(entity, timeMs, this.#numbers, this.#texts);
+    this.#inserted(entity, this.#entities.orderTimeMs);
   }
 
   #applyMark(reader: ByteReader, key: StateKey, timeMs: number): void {
@@ -315,6 +318,12 @@ export class Reservoir implements ChangelogSection {
   /** Events at or before this never count in a sliding window again. */
   #floorMs(orderTimeMs: number): number {
     return orderTimeMs - this.#plan.graceMs - this.#plan.reachMs;
+  }
+
+  #addEntity(key: StateKey): ReservoirEntity {
+    const entity = this.#newEntity(key);
+    this.#entities.add(entity);
+    return entity;
   }
 
   #newEntity(key: StateKey): ReservoirEntity {

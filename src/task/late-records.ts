@@ -1,4 +1,6 @@
 import type { Counter } from "../core/meter.ts";
+import type { DurationMs } from "../core/time.ts";
+import type { LatePolicy } from "../topology/graph.ts";
 import type { Outputs } from "./outputs.ts";
 import type { Row } from "./row.ts";
 
@@ -25,6 +27,20 @@ export class LateRecords {
     this.#counter = options.counter;
     this.#node = options.node;
     this.#keyColumn = options.keyColumn;
+  }
+
+  /**
+   * Judges a row by its node's grace and does with a late one what the policy says. The flag travels, so an event that
+   * was late once is counted once; a smaller grace further on is judged there.
+   *
+   * @returns whether the row goes on
+   */
+  admit(row: Row, graceMs: DurationMs, policy: LatePolicy): boolean {
+    if (row.late || row.timeMs >= row.orderTimeMs - graceMs) return true;
+    row.late = true;
+    this.count();
+    if (policy === "aside") this.write(row);
+    return policy === "include";
   }
 
   count(): void {

@@ -6,6 +6,7 @@ import type { Meter } from "../core/meter.ts";
 import { compileRules } from "../scoring/compiled-rules.ts";
 import type { Scorer } from "../scoring/scorer.ts";
 import {
+  type EventsSource,
   type FeaturesNode,
   type GraphNode,
   type JoinNode,
@@ -21,7 +22,8 @@ import type { GlobalTable } from "./global-table.ts";
 import { LateRecords } from "./late-records.ts";
 import type { Outputs } from "./outputs.ts";
 import { DedupProcessor } from "./processors/dedup.ts";
-import { FeaturesProcessor } from "./processors/features.ts";
+import { type EventAccess, FeaturesProcessor } from "./processors/features.ts";
+import { FeaturesOfProcessor, HeldEventsProcessor } from "./processors/features-of.ts";
 import { GlobalJoinProcessor, JoinProcessor } from "./processors/join.ts";
 import { MarkProcessor } from "./processors/marks.ts";
 import { OrphanMarks } from "./processors/orphans.ts";
@@ -197,6 +199,7 @@ class ProcessorBuilder {
   }
 
   #features(node: FeaturesNode): Processor {
+    if (node.of !== null) return this.#featuresOf(node, node.of);
     const { stores } = this.#around;
     const shape = this.#shapeInto(node);
     const reservoir = stores.reservoir(node);
@@ -213,22 +216,10 @@ class ProcessorBuilder {
       });
       this.#outputOf(mark.parent).addNext(processor);
     }
-    const numbers = node.held.filter(({ type }) => type !== "text").map(({ name }) => name);
-    const texts = node.held.filter(({ type }) => type === "text").map(({ name }) => name);
-    const names = new Set(node.features.map(({ name }) => name));
     return new FeaturesProcessor({
       reservoir,
-      access: {
-        keyOf: shape.keyReader(node.key),
-        numbersOf: shape.numberReader(numbers),
-        textsOf: shape.textReader(texts),
-        numberCount: numbers.length,
-        textCount: texts.length,
-      },
-      extender: this.#extender(
-        node,
-        node.columns.filter(({ name }) => names.has(name)),
-      ),
+      access: eventAccess(shape, node.key, node.held),
+      extender: this.#featureExtender(node),
       featureCount: node.features.length,
       graceMs: node.graceMs,
       policy: node.late,
@@ -236,6 +227,36 @@ class ProcessorBuilder {
       orphans,
       idOf: node.idColumn === null ? null : shape.keyReader(node.idColumn),
     });
+  }
+
+  /** Two processors over one reservoir: one takes the events in, the other stands where the node does and asks. */
+  #featuresOf(node: FeaturesNode, of: EventsSource): Processor {
+    const shared = {
+      reservoir: this.#around.stores.reservoir(node),
+      graceMs: node.graceMs,
+      policy: node.late,
+    };
+    const events = new RowShape(this.#node(of.parent).columns);
+    this.#outputOf(of.parent).addNext(
+      new HeldEventsProcessor(
+        { ...shared, late: this.#late(node.name, of.key) },
+        eventAccess(events, of.key, node.held),
+      ),
+    );
+    return new FeaturesOfProcessor(
+      { ...shared, late: this.#late(node.name, node.key) },
+      this.#shapeInto(node).keyReader(node.key),
+      this.#featureExtender(node),
+      node.features.length,
+    );
+  }
+
+  #featureExtender(node: FeaturesNode): Extender {
+    const names = new Set(node.features.map(({ name }) => name));
+    return this.#extender(
+      node,
+      node.columns.filter(({ name }) => names.has(name)),
+    );
   }
 
   #orphans(node: FeaturesNode): OrphanMarks {
@@ -280,17 +301,9 @@ class ProcessorBuilder {
 
   #window(node: WindowNode): Processor {
     const shape = this.#shapeInto(node);
-    const numbers = node.held.filter(({ type }) => type !== "text").map(({ name }) => name);
-    const texts = node.held.filter(({ type }) => type === "text").map(({ name }) => name);
     const processor = new WindowProcessor({
       store: this.#around.stores.windows(node),
-      access: {
-        keyOf: shape.keyReader(node.key),
-        numbersOf: shape.numberReader(numbers),
-        textsOf: shape.textReader(texts),
-        numberCount: numbers.length,
-        textCount: texts.length,
-      },
+      access: eventAccess(shape, node.key, node.held),
       node,
       project: new RowShape(node.columns),
       late: this.#late(node.name, node.key),
@@ -352,4 +365,17 @@ class ProcessorBuilder {
     this.#sinks.push(sink);
     return sink;
   }
+}
+
+/** How what a store holds of an event is read off it. */
+function eventAccess(shape: RowShape, key: string, held: readonly Column[]): EventAccess {
+  const numbers = held.filter(({ type }) => type !== "text").map(({ name }) => name);
+  const texts = held.filter(({ type }) => type === "text").map(({ name }) => name);
+  return {
+    keyOf: shape.keyReader(key),
+    numbersOf: shape.numberReader(numbers),
+    textsOf: shape.textReader(texts),
+    numberCount: numbers.length,
+    textCount: texts.length,
+  };
 }

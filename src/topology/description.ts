@@ -1,5 +1,6 @@
 import type { Column } from "../codec/column.ts";
 import { type GraphNode, type NodeKind, repartitionTopic, type SubTopology, type Topology } from "./graph.ts";
+import { besideParents } from "./sub-topology.ts";
 
 /** A topology in words, for people and tools: names instead of ids, and every topic that lies on the way. */
 export interface TopologyDescription {
@@ -41,8 +42,8 @@ export function descriptionOf(topology: Topology): TopologyDescription {
   const names = new UniqueNames(topology);
   const boxes = topology.nodes.map((node) => boxesOf(node, topology, names));
   for (const node of topology.nodes) {
-    const marks = node.kind === "features" ? node.marks.map((mark) => mark.parent) : [];
-    for (const parent of [...node.parents, ...marks]) link(boxes[parent]?.leave, boxes[node.id]?.enter);
+    const beside = node.kind === "features" ? besideParents(node) : [];
+    for (const parent of [...node.parents, ...beside]) link(boxes[parent]?.leave, boxes[node.id]?.enter);
   }
   const subTopologies: DescribedSubTopology[] = topology.subTopologies.map((sub) => ({
     id: sub.index,

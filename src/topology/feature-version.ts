@@ -44,7 +44,7 @@ function definitionOf(node: GraphNode): unknown {
     case "dedup":
       return [node.idColumn, node.ttlMs];
     case "features":
-      return [node.key, node.graceMs, node.late, featuresOf(node)];
+      return [node.key, node.graceMs, node.late, featuresOf(node), ...(node.of === null ? [] : [node.of.key])];
     case "join":
       return [node.key, node.inner, node.added];
     case "window":

@@ -141,10 +141,19 @@ export interface MarkSource {
   readonly orphanMs: DurationMs;
 }
 
+/** The stream whose events the windows of a features node hold, where it is not the one that gets the features. */
+export interface EventsSource {
+  readonly parent: number;
+  /** Column whose value is the entity. */
+  readonly key: string;
+}
+
 export interface FeaturesNode extends NodeBase {
   readonly kind: "features";
   /** Column whose value is the entity. */
   readonly key: string;
+  /** Null: the windows hold the node's own rows. */
+  readonly of: EventsSource | null;
   /** Columns of the event that its reservoir holds. */
   readonly held: readonly Column[];
   readonly windows: readonly EventWindow[];

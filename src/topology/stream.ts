@@ -6,14 +6,15 @@ import type { ModelReference } from "../scoring/model-reference.ts";
 import type { RuleSet } from "../scoring/rules.ts";
 import type { EventWindow, KeyWindow } from "../state/window.ts";
 import type { TopologyBuilder } from "./builder.ts";
-import type { ColumnMap, Computed, KeyField, RowOf, TimeField } from "./columns.ts";
+import type { ColumnMap, Computed, KeyField, RowOf } from "./columns.ts";
 import { type FeatureMap, type FeatureValues, Over } from "./feature.ts";
+import type { FeaturesOfOptions, FeaturesOptions, MarkOptions } from "./feature-options.ts";
 import { type FormulaConstants, featureVersion } from "./feature-version.ts";
 import {
   columnsOf,
   type EventFacts,
   type FeatureSpec,
-  type LatePolicy,
+  type FeaturesNode,
   type MapNode,
   type MarkSource,
   type Value,
@@ -21,24 +22,9 @@ import {
 import type { Table } from "./table.ts";
 import { columnOfAggregate, heldColumns, WindowedStream } from "./windowed-stream.ts";
 
-export interface MarkOptions<Label extends object> {
-  /** Field of the label that names the event; equal to the event's `id`. */
-  readonly id: KeyField<Label>;
-  /** Field of the label with the event time of the marked event. */
-  readonly time: TimeField<Label>;
-  /** How long a mark waits, in event time, for an event not seen yet; then it becomes a dead letter. Default 1 day. */
-  readonly orphanMs?: DurationMs;
-}
-
-export interface FeaturesOptions<Value, Mark extends string> {
-  /** How much older than its stream an event may be and still be inserted. Required: there is no safe default. */
-  readonly graceMs: DurationMs;
-  /** Default `include`: a late event still gets features as of its time, is flagged, and is not inserted. */
-  readonly late?: LatePolicy;
-  /** Field that names an event, unique within the entity; needed with `marks`. */
-  readonly id?: KeyField<Value>;
-  /** Marks by the name under which features see them: a column that is 1 where the event is marked, else 0. */
-  readonly marks?: { readonly [Name in Mark]: Omit<MarkSource, "mark"> };
+/** What a features node is made with besides its features. */
+interface FeaturesOrigin extends Pick<FeaturesNode, "of" | "marks" | "idColumn" | "graceMs" | "late"> {
+  readonly eventColumns: readonly Column[];
 }
 
 export interface ScoreOptions<Value, Into extends string, Reasons extends string> {
@@ -237,42 +223,75 @@ export class Stream<V extends object> {
     options: FeaturesOptions<V, Mark>,
     define: (over: Over<V, Mark>) => Features,
   ): Stream<Omit<V, keyof Features> & FeatureValues<Features>> {
-    const defined = Object.entries(define(new Over<V, Mark>()));
-    const windows: EventWindow[] = [];
-    const features: FeatureSpec[] = defined.map(([feature, { window, aggregate }]) => {
-      let index = windows.findIndex((known) => sameWindow(known, window));
-      if (index < 0) index = windows.push(window) - 1;
-      return { name: feature, window: index, aggregate };
-    });
-    const columns = this.#columns;
     const markEntries = Object.entries<Omit<MarkSource, "mark">>(options.marks ?? {});
-    const markNames = new Set(markEntries.map(([mark]) => mark));
     if (markEntries.length > 0 && options.id === undefined) {
       throw new KappaError(
         "KAPPA_TOPOLOGY_INVALID",
         `features "${name}" have marks but no id; name the field that labels refer to as "id"`,
       );
     }
-    const added = features.map((feature) => columnOfAggregate(feature.name, feature.aggregate, columns));
+    return this.#features(name, define(new Over<V, Mark>()), {
+      of: null,
+      eventColumns: this.#columns,
+      marks: markEntries.map(([mark, source]) => ({ mark, ...source })),
+      idColumn: options.id ?? null,
+      graceMs: options.graceMs,
+      late: options.late ?? "include",
+    });
+  }
+
+  /**
+   * Adds features over windows of the events of another stream of the same key: what is known, as of this event's time,
+   * of the logins of its customer, of the labels of its terminal. The other stream's events are held; this one's only
+   * ask, and are counted by none, so `excludeCurrent` leaves out nothing. Both are partitioned by that key. Kafka
+   * Streams: an aggregate of the one, joined as a table by the other, but as of the event's time.
+   *
+   * @example
+   * payments.featuresOf("logins", logins, { graceMs: minutes(5) }, (over) => ({
+   *   failed_logins_1h: over.sliding(hours(1)).sum("failed"),
+   * }))
+   */
+  featuresOf<Event extends object, Features extends FeatureMap>(
+    name: string,
+    events: Stream<Event>,
+    options: FeaturesOfOptions,
+    define: (over: Over<Event, never>) => Features,
+  ): Stream<Omit<V, keyof Features> & FeatureValues<Features>> {
+    return this.#features(name, define(new Over<Event, never>()), {
+      of: { parent: events.nodeId, key: events.key },
+      eventColumns: events.#columns,
+      marks: [],
+      idColumn: null,
+      graceMs: options.graceMs,
+      late: options.late ?? "include",
+    });
+  }
+
+  #features<Features extends FeatureMap>(
+    name: string,
+    defined: Features,
+    { eventColumns, ...options }: FeaturesOrigin,
+  ): Stream<Omit<V, keyof Features> & FeatureValues<Features>> {
+    const windows: EventWindow[] = [];
+    const features: FeatureSpec[] = Object.entries(defined).map(([feature, { window, aggregate }]) => {
+      let index = windows.findIndex((known) => sameWindow(known, window));
+      if (index < 0) index = windows.push(window) - 1;
+      return { name: feature, window: index, aggregate };
+    });
+    const added = features.map((feature) => columnOfAggregate(feature.name, feature.aggregate, eventColumns));
+    const aggregates = features.map((feature) => feature.aggregate);
+    const markNames = new Set(options.marks.map(({ mark }) => mark));
     const id = this.#builder.add((id) => ({
       kind: "features",
       id,
       name,
       parents: [this.nodeId],
-      columns: withColumns(columns, added),
+      columns: withColumns(this.#columns, added),
       key: this.key,
-      held: heldColumns(
-        columns,
-        features.map((feature) => feature.aggregate),
-        markNames,
-        options.id,
-      ),
+      held: heldColumns(eventColumns, aggregates, markNames, options.idColumn ?? undefined),
       windows,
       features,
-      marks: markEntries.map(([mark, source]) => ({ mark, ...source })),
-      idColumn: options.id ?? null,
-      graceMs: options.graceMs,
-      late: options.late ?? "include",
+      ...options,
     }));
     return new Stream<Omit<V, keyof Features> & FeatureValues<Features>>(this.#builder, id, this.key);
   }

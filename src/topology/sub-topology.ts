@@ -1,4 +1,4 @@
-import type { GraphNode, StreamSourceNode, SubTopology, TableSourceNode } from "./graph.ts";
+import type { FeaturesNode, GraphNode, StreamSourceNode, SubTopology, TableSourceNode } from "./graph.ts";
 
 /**
  * Splits the graph where it re-keys. Nodes are in one sub-topology when rows pass between them without a repartition
@@ -28,8 +28,14 @@ export function splitIntoSubTopologies(nodes: readonly GraphNode[]): SubTopology
 /** Everything a node reads from, tables and marking streams included. */
 export function allParents(node: GraphNode): readonly number[] {
   if (node.kind === "join") return [...node.parents, node.table];
-  if (node.kind === "features") return [...node.parents, ...node.marks.map((mark) => mark.parent)];
+  if (node.kind === "features") return [...node.parents, ...besideParents(node)];
   return node.parents;
+}
+
+/** Streams that a features node takes in without handing them on: the events it holds for others, and marks. */
+export function besideParents(node: FeaturesNode): readonly number[] {
+  const marks = node.marks.map((mark) => mark.parent);
+  return node.of === null ? marks : [node.of.parent, ...marks];
 }
 
 /** Parents whose rows reach the node without a topic in between; a global table belongs to no sub-topology. */

@@ -125,7 +125,10 @@ function checkPlace(node: GraphNode, nodes: readonly GraphNode[], fail: Fail): v
   for (const id of allParents(node)) {
     if (nodes[id] === undefined) fail(node, "it reads a stream of another topology");
   }
-  if (node.kind === "features") checkMarks(node, nodes, fail);
+  if (node.kind === "features") {
+    checkMarks(node, nodes, fail);
+    checkEvents(node, nodes, fail);
+  }
   if (node.kind === "join") checkJoin(node, nodes, fail);
 }
 
@@ -143,6 +146,17 @@ function checkJoin(node: JoinNode, nodes: readonly GraphNode[], fail: Fail): voi
   if (partitionedBy === node.key) return;
   const message = `joins by "${node.key}" a stream that is partitioned by "${partitionedBy}"`;
   fail(node, `${message}; repartition it by "${node.key}" or use globalTable`);
+}
+
+/** Events that another stream asks for are found under its key: both have it, and as one type. */
+function checkEvents(node: FeaturesNode, nodes: readonly GraphNode[], fail: Fail): void {
+  if (node.of === null) return;
+  const { parent, key } = node.of;
+  const source = nodes[parent] as GraphNode;
+  const type = columnType(source, key);
+  if (type === undefined) fail(node, `its events come from "${source.name}", which no longer gives their key "${key}"`);
+  const asking = { name: `"${node.key}"`, type: typeInto(node, node.key, nodes) };
+  requireOneType(node, asking, { name: `"${key}" of "${source.name}"`, type }, fail);
 }
 
 /** Marks reach the events they name: over the same key space, by keys and ids of the same type. */

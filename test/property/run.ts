@@ -33,10 +33,10 @@ interface InputLabel {
   readonly event_ts: number;
 }
 
-const record = (name: string, fields: readonly object[]): object => ({ type: "record", name, fields });
-const field = (name: string, type: unknown): object => ({ name, type });
+export const record = (name: string, fields: readonly object[]): object => ({ type: "record", name, fields });
+export const field = (name: string, type: unknown): object => ({ name, type });
 
-const eventFields = [
+export const eventFields = [
   field("id", "long"),
   field("key", "string"),
   field("other", "long"),
@@ -46,7 +46,7 @@ const eventFields = [
   field("text", ["null", "string"]),
   field("flag", ["null", "boolean"]),
 ];
-const eventSchema = new RecordSchema<InputEvent>(record("Event", eventFields));
+export const eventSchema = new RecordSchema<InputEvent>(record("Event", eventFields));
 const labelSchema = new RecordSchema<InputLabel>(
   record("Label", [
     field("id", "long"),
@@ -65,7 +65,8 @@ const scalarTypes: Readonly<Record<string, string>> = {
   fraud: "long",
 };
 
-function avroTypeOf({ aggregate }: WantedFeature): unknown {
+/** Avro type of the column that a feature gives. */
+export function avroTypeOf({ aggregate }: WantedFeature): unknown {
   switch (aggregate.kind) {
     case "count":
     case "distinct":
@@ -189,20 +190,22 @@ export const inputEvent = (id: number, { timeMs, key, other, whole, double, text
   flag,
 });
 
-/** Everything that is written, in the order it arrives. */
-export type Arrival =
-  | { readonly kind: "event"; readonly value: InputEvent }
-  | { readonly kind: "label"; readonly value: InputLabel };
+/** Something that is written: a value and the topic it goes to. */
+export interface Arrival {
+  readonly topic: string;
+  readonly value: InputEvent | InputLabel;
+}
 
+/** Everything that is written, in the order it arrives. */
 export function arrivalsOf({ events, marked }: Pick<Scenario, "events" | "marked">): Arrival[] {
   const timed: { readonly atMs: number; readonly arrival: Arrival }[] = [];
   events.forEach((wanted, id) => {
     const value = inputEvent(id, wanted);
-    timed.push({ atMs: wanted.timeMs + wanted.delayMs, arrival: { kind: "event", value } });
+    timed.push({ atMs: wanted.timeMs + wanted.delayMs, arrival: { topic: "events", value } });
     const ts = labelTimeOf(wanted);
     if (!marked || ts === null) return;
     const label = { id, key: value.key, other: value.other, ts, event_ts: value.ts };
-    timed.push({ atMs: ts, arrival: { kind: "label", value: label } });
+    timed.push({ atMs: ts, arrival: { topic: "labels", value: label } });
   });
   return timed.sort((a, b) => a.atMs - b.atMs).map(({ arrival }) => arrival);
 }
@@ -210,8 +213,9 @@ export function arrivalsOf({ events, marked }: Pick<Scenario, "events" | "marked
 /** The sources of each first-stage task: by partition its events and its labels, as they lie in the log. */
 export function sourcesOf(arrivals: readonly Arrival[], partitions: number): SourceRow[][][] {
   const sources: SourceRow[][][] = Array.from({ length: partitions }, () => [[], []]);
-  for (const { kind, value } of arrivals) {
+  for (const { topic, value } of arrivals) {
     const partition = partitionOf(value.key, partitions);
+    const kind = topic === "events" ? "event" : "label";
     sources[partition]?.[kind === "event" ? 0 : 1]?.push({ id: value.id, kind, timeMs: value.ts, partition });
   }
   return sources;
@@ -258,9 +262,9 @@ export async function play(
 }
 
 async function write(driver: TopologyTestDriver, arrivals: readonly Arrival[]): Promise<void> {
-  for (const kind of ["event", "label"] as const) {
-    const values = arrivals.filter((arrival) => arrival.kind === kind).map(({ value }) => value);
-    if (values.length > 0) await driver.input(`${kind}s`).pipeAll(values);
+  for (const topic of new Set(arrivals.map((arrival) => arrival.topic))) {
+    const values = arrivals.filter((arrival) => arrival.topic === topic).map(({ value }) => value);
+    await driver.input(topic).pipeAll(values);
   }
 }
 

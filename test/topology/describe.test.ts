@@ -165,6 +165,18 @@ test("mermaid: a store stands where it is kept, and whoever joins it is tied to 
   );
 });
 
+test("events that another stream asks for lead to the node that holds them", () => {
+  const builder = new TopologyBuilder("asking");
+  const shops = builder.stream("shops", { schema: shopSchema, key: "shop_id" });
+  builder
+    .stream("payments", { schema: paymentSchema, key: "shop_id" })
+    .featuresOf("shop-history", shops, { graceMs: 0 }, (over) => ({ risk: over.lastEvents(1).latest("risk") }))
+    .to("out", { schema: paymentSchema, key: "payment_id" });
+  const drawn = describeTopology(builder.build(), "mermaid");
+  for (const edge of ['t0(["shops"])', 't1(["payments"])', "t0 --> n3", "t1 --> n3", "n3 --- s4", "n3 --> t2"])
+    assert.ok(drawn.includes(edge), `${edge} is not in\n${drawn}`);
+});
+
 test("json is the description, with the fields of what leaves each node", () => {
   const description = JSON.parse(describeTopology(twoStages(), "json")) as TopologyDescription;
   assert.equal(description.version, 1);

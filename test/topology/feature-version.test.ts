@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "vitest";
 import type { CardPayment } from "../../schemas/records.ts";
 import { cardPaymentSchema } from "../../schemas/records.ts";
-import { hours, minutes, type Stream, TopologyBuilder } from "../../src/index.ts";
+import { hours, minutes, type Over, type Stream, TopologyBuilder } from "../../src/index.ts";
 
 interface Definition {
   readonly application?: string;
@@ -50,6 +50,23 @@ test("a window, an aggregate, a constant or an operator on the way makes another
     versionOf({}, (payments) => payments.filter("large", ({ amount }) => amount > 100)),
   ];
   assert.equal(new Set(versions).size, versions.length, versions.join(" "));
+});
+
+test("features of another stream have another version than those of the stream itself", () => {
+  const versions = (["own", "payments", "refunds"] as const).map((of) => {
+    const builder = new TopologyBuilder("app");
+    const options = { schema: cardPaymentSchema, key: "card_id", time: "ts" } as const;
+    const payments = builder.stream("payments", options);
+    const events = of === "own" ? payments : builder.stream(of, options);
+    const count = (over: Over<CardPayment, never>) => ({ velocity: over.sliding(hours(1)).count() });
+    const counted =
+      of === "own"
+        ? payments.features("f", { graceMs: minutes(5) }, count)
+        : payments.featuresOf("f", events, { graceMs: minutes(5) }, count);
+    return counted.featureVersion({ limit: 1 });
+  });
+  assert.equal(versions[0], versionOf({}), "features of a stream's own events keep the version they had");
+  assert.equal(new Set(versions).size, 3, versions.join(" "));
 });
 
 test("the order in which constants are written says nothing", () => {

@@ -86,6 +86,31 @@ test("marks and the events they judge pass the same models", () => {
   );
 });
 
+test("events and those that ask for them pass the same models, and come over one key space", () => {
+  const asked = (events: (payments: Payments, builder: TopologyBuilder) => Payments) =>
+    refusal((payments, builder) => {
+      payments.featuresOf("known", events(payments, builder), { graceMs: 0 }, (over) => ({
+        n: over.unbounded().count(),
+      }));
+    });
+  const others = (builder: TopologyBuilder) => paymentsOf(builder, "others");
+  assert.equal(
+    asked((_, builder) => others(builder)),
+    null,
+  );
+  assert.match(
+    asked((_, builder) => scored(others(builder), "model") as never) ?? "",
+    /^features "known" in "app": "payments" has passed no model, "model" has passed "model"/,
+  );
+  const apart = refusal((payments, builder) => {
+    const events = others(builder).repartition("by-shop", { key: "shop_id" });
+    payments
+      .repartition("by-shop-too", { key: "shop_id" })
+      .featuresOf("known", events, { graceMs: 0 }, (over) => ({ n: over.unbounded().count() }));
+  });
+  assert.match(apart ?? "", /repartition both under one name/);
+});
+
 test("a table's changes do not wait for a model, so a join comes before it; a global table has no order to lose", () => {
   const joined = (global: boolean) =>
     refusal((payments, builder) => {

@@ -136,6 +136,30 @@ test("equal windows are one window, and the store holds only what aggregates and
   assert.equal(node.late, "include");
 });
 
+test("features of another stream hold its columns, and are added to the stream that asks", () => {
+  const builder = new TopologyBuilder("app");
+  const labels = labelsOf(builder);
+  const payments = paymentsOf(builder).featuresOf("known", labels, { graceMs: minutes(1) }, (over) => ({
+    labels_1d: over.sliding(days(1)).count(),
+    shops_1d: over.sliding(days(1)).distinct("shop_id"),
+    newest: over.unbounded().latest("payment_id"),
+  }));
+  const node = builder.node(payments.nodeId);
+  assert.ok(node.kind === "features");
+  assert.deepEqual([node.key, node.of], ["card_id", { parent: labels.nodeId, key: "card_id" }]);
+  assert.deepEqual(
+    node.held.map(({ name }) => name),
+    ["payment_id", "shop_id"],
+  );
+  assert.deepEqual(columnsAt(builder, payments.nodeId), [
+    ...paymentColumns,
+    "labels_1d: integer",
+    "shops_1d: integer",
+    "newest: text?",
+  ]);
+  assert.equal(node.late, "include");
+});
+
 test("labels come before events of their instant, as tables do", () => {
   const { subTopologies } = twoStages();
   const ranks = subTopologies[0]?.inputs.map((input) => [input.topic, input.kind === "source" ? input.rank : null]);

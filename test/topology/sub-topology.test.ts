@@ -52,6 +52,19 @@ test("arms that fork and meet again without a topic in between are one sub-topol
   assert.deepEqual(split(builder.build()), [[null, "payments", "large", "small", "all", "out"]]);
 });
 
+test("events and those that ask for them are one sub-topology, a topic between them and a repartition or not", () => {
+  const builder = new TopologyBuilder("asking");
+  const shops = builder.stream("shops", { schema: shopSchema, key: "shop_id" });
+  paymentsOf(builder)
+    .repartition("by-shop", { key: "shop_id" })
+    .featuresOf("shop-history", shops, { graceMs: 0 }, (over) => ({ risk: over.lastEvents(1).latest("risk") }))
+    .to("out", { schema: paymentSchema, key: "payment_id" });
+  assert.deepEqual(split(builder.build()), [
+    ["by-shop", "shops", "shop-history", "out"],
+    [null, "payments", "by-shop"],
+  ]);
+});
+
 test("streams that never meet are sub-topologies of their own", () => {
   const builder = new TopologyBuilder("two");
   paymentsOf(builder, "eu").to("eu-out", { schema: paymentSchema, key: "card_id" });

@@ -99,6 +99,22 @@ test("text has no sum, no mean, no percentile; a list has no values to count", (
   }));
 });
 
+test("features of another stream read its fields, not those of the stream that asks", () => {
+  const builder = new TopologyBuilder("types");
+  const labels = labelsOf(builder);
+  const known = paymentsOf(builder).featuresOf("known", labels, { graceMs: 0 }, (over) => ({
+    newest: over.unbounded().latest("payment_ts"),
+  }));
+  holds<Same<ValueOf<typeof known>, Flat<Payment & { newest: number | null }>>>();
+  const amount = refused((b) => {
+    // @ts-expect-error: a label has no amount
+    paymentsOf(b).featuresOf("known", labelsOf(b), { graceMs: 0 }, (over) => ({ n: over.unbounded().sum("amount") }));
+  });
+  assert.match(String(amount), /reads "amount", which the value does not have/);
+  // @ts-expect-error: how late an event may be is to be said
+  paymentsOf(builder).featuresOf("again", labels, {}, (over) => ({ n: over.unbounded().count() }));
+});
+
 test("a mark that was not declared does not compile", () => {
   const message = refused((builder) => {
     const marks = { fraud: labelsOf(builder).marking({ id: "payment_id", time: "payment_ts" }) };

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { bareModel, type DurationMs, hours, KappaError, minutes, TopologyBuilder } from "../../src/index.ts";
-import { labelsOf, paymentSchema, paymentsOf, shopSchema, twoStages } from "./payments.ts";
+import {
+  bareModel,
+  type DurationMs,
+  hours,
+  KappaError,
+  minutes,
+  type Stream,
+  TopologyBuilder,
+} from "../../src/index.ts";
+import { type Label, labelsOf, paymentSchema, paymentsOf, shopSchema, twoStages } from "./payments.ts";
 
 /** The message that a topology is refused with. */
 function refusal(declare: (builder: TopologyBuilder) => void, applicationId = "app"): string {
@@ -251,6 +259,21 @@ test("a mark's columns are there", () => {
     }));
   });
   assert.match(message, /mark "fraud" reads column "paid_at", which "labels" does not give/);
+});
+
+test("events that another stream asks for have the key it asks by, of its type", () => {
+  const asking = (labels: (b: TopologyBuilder) => Stream<Label>) =>
+    refusal((b) => {
+      paymentsOf(b).featuresOf("known", labels(b), { graceMs: 0 }, (over) => ({ n: over.unbounded().count() }));
+    });
+  assert.match(
+    asking((b) => labelsOf(b).mapValues("bare", { payment_id: "text" }, (label) => label) as never),
+    /^features "known".* its events come from "bare", which no longer gives their key "card_id"/,
+  );
+  assert.match(
+    asking((b) => labelsOf(b).extend("numbered", { card_id: "integer" }, () => ({ card_id: 1 })) as never),
+    /^features "known".* "card_id" is text, "card_id" of "numbered" is integer, so they are never equal/,
+  );
 });
 
 test("a node of another topology is refused", () => {

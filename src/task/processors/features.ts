@@ -1,11 +1,10 @@
 import type { Extender } from "../../codec/row-shape.ts";
-import { KappaError } from "../../core/errors.ts";
 import type { Reservoir } from "../../state/reservoir.ts";
 import type { LatePolicy, Value } from "../../topology/graph.ts";
 import type { LateRecords } from "../late-records.ts";
 import type { Row } from "../row.ts";
 import type { OrphanMarks } from "./orphans.ts";
-import { Processor } from "./processor.ts";
+import { Processor, requireKey } from "./processor.ts";
 
 /** Reads what a reservoir holds of an event. */
 export interface EventAccess {
@@ -58,16 +57,9 @@ export class FeaturesProcessor extends Processor {
   }
 
   override process(row: Row): void {
-    // The flag travels, so an event that was late once is counted once; a smaller grace further on is judged there.
-    if (!row.late && row.timeMs < row.orderTimeMs - this.#graceMs) {
-      row.late = true;
-      this.#late.count();
-      if (this.#policy === "aside") this.#late.write(row);
-      if (this.#policy !== "include") return;
-    }
+    if (!this.#late.admit(row, this.#graceMs, this.#policy)) return;
     const { keyOf, numbersOf, textsOf } = this.#access;
-    const key = keyOf(row.value);
-    if (key === null) throw new KappaError("KAPPA_RECORD_INVALID", "the key is null here", { reason: "null_key" });
+    const key = requireKey(keyOf(row.value));
     numbersOf(row.value, this.#numbers, 0);
     textsOf(row.value, this.#texts);
     this.#reservoir.observe(key, row.timeMs, row.orderTimeMs, row.late, this.#numbers, this.#texts, this.#out);

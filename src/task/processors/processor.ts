@@ -1,3 +1,4 @@
+import { KappaError } from "../../core/errors.ts";
 import type { Row } from "../row.ts";
 
 /** What a node of the graph does to a row, at run time. One a node and task. */
@@ -32,4 +33,10 @@ export class PassProcessor extends Processor {
   override process(row: Row): void {
     this.forward(row);
   }
+}
+
+/** @throws KAPPA_RECORD_INVALID where a row has no key to go by */
+export function requireKey(key: string | number | null): string | number {
+  if (key === null) throw new KappaError("KAPPA_RECORD_INVALID", "the key is null here", { reason: "null_key" });
+  return key;
 }

@@ -1,13 +1,12 @@
 import type { Column } from "../../codec/column.ts";
 import { RowBatchWriter } from "../../codec/row-batch.ts";
-import { KappaError } from "../../core/errors.ts";
 import { beginningOfTimeMs } from "../../core/time.ts";
 import { partitionOf } from "../../log/partitioner.ts";
 import type { Value } from "../../topology/graph.ts";
 import type { Outputs } from "../outputs.ts";
 import { appendFrame } from "../repartition-frame.ts";
 import type { Row } from "../row.ts";
-import { Processor } from "./processor.ts";
+import { Processor, requireKey } from "./processor.ts";
 
 /**
  * What a task sends to the tasks of a key space: rows by destination, with one counter over all streams of the key
@@ -124,8 +123,7 @@ export class RepartitionProcessor extends Processor {
   }
 
   override process(row: Row): void {
-    const key = this.#keyOf(row.value);
-    if (key === null) throw new KappaError("KAPPA_RECORD_INVALID", "the key is null here", { reason: "null_key" });
+    const key = requireKey(this.#keyOf(row.value));
     this.#sender.send(this.#port, key, row);
   }
 }

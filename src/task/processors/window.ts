@@ -1,11 +1,10 @@
 import type { RowShape } from "../../codec/row-shape.ts";
-import { KappaError } from "../../core/errors.ts";
 import type { WindowResult, WindowStore } from "../../state/window-store.ts";
 import type { Value, WindowNode } from "../../topology/graph.ts";
 import type { LateRecords } from "../late-records.ts";
 import { Row } from "../row.ts";
 import type { EventAccess } from "./features.ts";
-import { Processor } from "./processor.ts";
+import { Processor, requireKey } from "./processor.ts";
 import type { IdleDriven, TimeDriven } from "./time-driven.ts";
 
 /** Adds each event to the windows of its key, and forwards the results of windows as they close or change. */
@@ -60,8 +59,7 @@ export class WindowProcessor extends Processor implements TimeDriven {
 
   override process(row: Row): void {
     const { keyOf, numbersOf, textsOf } = this.#access;
-    const key = keyOf(row.value);
-    if (key === null) throw new KappaError("KAPPA_RECORD_INVALID", "the key is null here", { reason: "null_key" });
+    const key = requireKey(keyOf(row.value));
     if (this.#store.late(key, row.timeMs, row.orderTimeMs)) {
       if (!row.late) this.#late.count(); // an event that was late before was counted there
       row.late = true;
