@@ -14,7 +14,11 @@ export class InputEncoder {
     this.#partitions = partitions;
   }
 
-  static async open(workload: Workload, registryDir: string, partitions: number): Promise<InputEncoder> {
+  static async open(
+    workload: Pick<Workload, "inputs">,
+    registryDir: string,
+    partitions: number,
+  ): Promise<InputEncoder> {
     const registry = await EmbeddedSchemaRegistry.open(registryDir);
     const encoder = new InputEncoder(partitions);
     for (const [topic, schema] of Object.entries(workload.inputs)) {
@@ -62,6 +66,11 @@ export class InputEncoder {
   }
 }
 
+/** What is appended before the clock starts; the events may end with the last that wants a decision. */
+export interface Preloadable extends Pick<Workload, "inputs" | "preloaded"> {
+  events(): Iterable<InputEvent>;
+}
+
 /** Events of one transaction of the log, and transactions on their way to the disk. */
 const eventsPerTransaction = 4096;
 const inFlightMax = 8;
@@ -71,7 +80,12 @@ const inFlightMax = 8;
  *
  * @returns events appended
  */
-export async function preload(log: Log, workload: Workload, registryDir: string, partitions: number): Promise<number> {
+export async function preload(
+  log: Log,
+  workload: Preloadable,
+  registryDir: string,
+  partitions: number,
+): Promise<number> {
   for (const topic of Object.keys(workload.inputs)) await log.createTopic(topic, { partitions });
   const encoder = await InputEncoder.open(workload, registryDir, partitions);
   const writer = await log.openWriter("bench-preload");
