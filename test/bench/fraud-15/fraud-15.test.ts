@@ -5,6 +5,7 @@ import { AvroSerde } from "../../../src/codec/avro-serde.ts";
 import { EmbeddedSchemaRegistry } from "../../../src/codec/embedded-schema-registry.ts";
 import { readSchemaId } from "../../../src/codec/wire-format.ts";
 import { Engine, type Log, openFileLog, RecordBatchReader } from "../../../src/index.ts";
+import { nextBatch } from "../../../src/log/record-at.ts";
 import { removeDirectory, temporaryDirectory } from "../../log/temporary-directory.ts";
 import { exactSum } from "../../property/exact.ts";
 import { preload } from "../input-encoder.ts";
@@ -73,13 +74,13 @@ interface Decided {
   readonly decision: Decision;
 }
 
-function decisionsIn(log: Log, registry: EmbeddedSchemaRegistry): Map<number, Decided> {
+async function decisionsIn(log: Log, registry: EmbeddedSchemaRegistry): Promise<Map<number, Decided>> {
   const serde = new AvroSerde(decisionSchema, -1, registry);
   const reader = new RecordBatchReader();
   const decided = new Map<number, Decided>();
-  for (let p = 0; p < (log.topic("fraud-decisions")?.partitions ?? 0); p++) {
-    const cursor = log.cursor("fraud-decisions", p, 0n, "durable");
-    for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) {
+  for (let p = 0; p < ((await log.topic("fraud-decisions"))?.partitions ?? 0); p++) {
+    const cursor = await log.openCursor("fraud-decisions", p, 0n, "durable");
+    for (let batch = await nextBatch(cursor); batch !== undefined; batch = await nextBatch(cursor)) {
       reader.reset(batch.bytes);
       while (reader.next()) {
         const value = reader.value() as Buffer;
@@ -111,7 +112,7 @@ test("every feature of every decision is what the list of all payments and label
   const engine = await Engine.start({ topology, log, dataDir, threads: 2, settings: { untilEnd: true } });
   await engine.finished;
 
-  const decided = decisionsIn(log, registry);
+  const decided = await decisionsIn(log, registry);
   assert.equal(decided.size, payments.length);
   for (const [at, payment] of payments.entries()) {
     const { key, schemaId, decision } = decided.get(payment.tx_id) as Decided;
