@@ -1,6 +1,7 @@
-import { type ErrorCode, KappaError } from "../core/errors.ts";
+import { type ErrorCode, KappaError, messageOf } from "../core/errors.ts";
 import { crc32c } from "./crc32c.ts";
 import { AbortedProducers, type AbortedTransaction } from "./kafka-aborted-producers.ts";
+import { compressionName, KafkaDecompressor } from "./kafka-compression.ts";
 import {
   batchAttribute,
   batchField,
@@ -67,6 +68,7 @@ export class KafkaRecordDecoder {
   #set: KafkaRecordSet = nothing;
   #batchOffset = 0;
   readonly #producers = new AbortedProducers();
+  readonly #decompressor = new KafkaDecompressor();
 
   // Records being read: `#source` is the record set itself, or what a compressed batch decompressed to.
   #source: Buffer = Buffer.alloc(0);
@@ -156,19 +158,35 @@ export class KafkaRecordDecoder {
   #dataBatch(at: number, end: number, attributes: number, lastOffset: number): void {
     const bytes = this.#set.bytes;
     const count = bytes.readInt32BE(at + batchField.recordCount);
+    if (count === 0) return;
     const codec = attributes & batchAttribute.compression;
-    if (codec !== 0) throw this.#corrupt(`is compressed by codec ${codec}`);
-    this.#source = bytes;
-    this.#at = at + batchHeadLength;
-    const length = end - this.#at;
+    if (codec === 0) {
+      this.#source = bytes;
+      this.#at = at + batchHeadLength;
+    } else {
+      this.#source = this.#unpack(codec, at + batchHeadLength, end);
+      this.#at = 0;
+    }
+    const recordsEnd = codec === 0 ? end : this.#source.length;
+    const length = recordsEnd - this.#at;
     if (count < 0 || count * wireRecordMin > length) throw this.#corrupt(`says ${count} records in ${length} bytes`);
 
     // An estimate that is mostly right; a batch with headers or spread times may need more, and takes it by record.
-    if (count > 0) this.#reserve(length + count * (ownRecordOverhead - wireRecordMin), bytes.length - at);
+    this.#reserve(length + count * (ownRecordOverhead - wireRecordMin), length + bytes.length - end);
     const appendTime = (attributes & batchAttribute.appendTime) !== 0;
     const timeMs = readInt64(bytes, at + (appendTime ? batchField.maxTimestamp : batchField.baseTimestamp));
-    for (let i = 0, before = -1; i < count; i++) before = this.#record(end, timeMs, appendTime, before, lastOffset);
-    if (this.#at !== end) throw this.#corrupt(`has ${end - this.#at} bytes behind its ${count} records`);
+    for (let i = 0, before = -1; i < count; i++)
+      before = this.#record(recordsEnd, timeMs, appendTime, before, lastOffset);
+    if (this.#at !== recordsEnd) throw this.#corrupt(`has ${recordsEnd - this.#at} bytes behind its ${count} records`);
+  }
+
+  #unpack(codec: number, at: number, end: number): Buffer {
+    try {
+      return this.#decompressor.decompress(codec, this.#set.bytes, at, end);
+    } catch (error) {
+      const packed = `${end - at} bytes of ${compressionName(codec)}`;
+      throw this.#corrupt(`cannot be unpacked from ${packed}: ${messageOf(error)}`, error);
+    }
   }
 
   /**
@@ -319,10 +337,11 @@ export class KafkaRecordDecoder {
     return (low & 1) === 0 ? half : -half - 1;
   }
 
-  #corrupt(what: string): KappaError {
+  #corrupt(what: string, cause?: unknown): KappaError {
     return this.#failure(
       "KAPPA_LOG_CORRUPT",
       `${what}; look at it with kafka-dump-log.sh --deep-iteration, check the disks of the broker and the network`,
+      cause,
     );
   }
 
@@ -338,14 +357,11 @@ export class KafkaRecordDecoder {
     );
   }
 
-  #failure(code: ErrorCode, what: string): KappaError {
+  #failure(code: ErrorCode, what: string, cause?: unknown): KappaError {
     const { topic, partition } = this.#set;
     const offset = this.#batchOffset;
-    return new KappaError(code, `batch at offset ${offset} of ${topic}-${partition} ${what}`, {
-      topic,
-      partition,
-      offset,
-    });
+    const context = { topic, partition, offset };
+    return new KappaError(code, `batch at offset ${offset} of ${topic}-${partition} ${what}`, context, cause);
   }
 }
 

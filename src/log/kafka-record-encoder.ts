@@ -1,5 +1,6 @@
 import { assert } from "../core/assert.ts";
 import { crc32c } from "./crc32c.ts";
+import { type KafkaCompression, KafkaCompressor } from "./kafka-compression.ts";
 import {
   batchAttribute,
   batchField,
@@ -27,6 +28,8 @@ export interface KafkaRecordEncoderOptions {
   readonly producerId: bigint;
   readonly producerEpoch: number;
   readonly transactional: boolean;
+  /** Of the records of a batch; default none. A batch that would not become smaller stays as it is. */
+  readonly compression?: KafkaCompression;
   /**
    * Bytes of a wire batch, before compression; default 1 MiB, a few bytes below the broker's `message.max.bytes`. More
    * becomes several batches. A record that is larger goes alone, and the broker decides.
@@ -50,7 +53,8 @@ export class KafkaRecordEncoder {
   readonly #maxBatchBytes: number;
   readonly #producer: Buffer = Buffer.alloc(10);
   readonly #idempotent: boolean;
-  readonly #attributes: number;
+  readonly #transactional: number;
+  readonly #compressor: KafkaCompressor;
 
   // The section: `#at` goes up through its bytes, `#left` records are to come.
   #source: Buffer = Buffer.alloc(0);
@@ -69,7 +73,8 @@ export class KafkaRecordEncoder {
     this.#producer.writeBigInt64BE(options.producerId);
     this.#producer.writeInt16BE(options.producerEpoch, 8);
     this.#idempotent = options.producerId >= 0n;
-    this.#attributes = options.transactional ? batchAttribute.transactional : 0;
+    this.#transactional = options.transactional ? batchAttribute.transactional : 0;
+    this.#compressor = new KafkaCompressor(options.compression ?? "none");
   }
 
   /** Where the last batch begins and ends in what is written, and how many records it has. */
@@ -123,18 +128,30 @@ export class KafkaRecordEncoder {
       if (!Number.isSafeInteger(deltaMs) || !this.#record(deltaMs)) break;
       if (timeMs > maxTimeMs) maxTimeMs = timeMs;
     }
-    this.#head(baseTimeMs, maxTimeMs);
+    this.#head(this.#pack(), baseTimeMs, maxTimeMs);
     return true;
   }
 
-  #head(baseTimeMs: number, maxTimeMs: number): void {
+  /** Compresses the records of the batch where that makes them smaller. @returns the codec they are packed with */
+  #pack(): number {
+    const { codec } = this.#compressor;
+    if (codec === 0) return 0;
+    const at = this.#batchAt + batchHeadLength;
+    const packed = this.#compressor.compress(this.#buffer, at, this.#to);
+    if (packed.length >= this.#to - at) return 0;
+    packed.copy(this.#buffer, at);
+    this.#to = at + packed.length;
+    return codec;
+  }
+
+  #head(codec: number, baseTimeMs: number, maxTimeMs: number): void {
     const buffer = this.#buffer;
     const at = this.#batchAt;
     writeInt64(buffer, 0, at);
     buffer.writeInt32BE(this.#to - at - batchPrefixLength, at + batchField.length);
     buffer.writeInt32BE(-1, at + batchField.leaderEpoch);
     buffer.writeInt8(2, at + batchField.magic);
-    buffer.writeInt16BE(this.#attributes, at + batchField.attributes);
+    buffer.writeInt16BE(this.#transactional | codec, at + batchField.attributes);
     buffer.writeInt32BE(this.#batchCount - 1, at + batchField.lastOffsetDelta);
     writeInt64(buffer, baseTimeMs, at + batchField.baseTimestamp);
     writeInt64(buffer, maxTimeMs, at + batchField.maxTimestamp);

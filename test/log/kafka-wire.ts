@@ -1,3 +1,7 @@
+import assert from "node:assert/strict";
+import type { DecodedBatch, KafkaRecordSet } from "../../src/log/kafka-record-decoder.ts";
+import { RecordBatchReader } from "../../src/log/record-batch.ts";
+
 /** Wire batches of Kafka written the plain way, bit by bit and with BigInt, to test the fast way against. */
 
 export interface WireHeader {
@@ -107,4 +111,42 @@ export function plainCrc32c(bytes: Buffer): number {
     for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ ((crc & 1) * 0x82f63b78);
   }
   return ~crc >>> 0;
+}
+
+export type PlacedRecord = WireRecord & { readonly offset: number };
+
+/** What a reader of the decoded batches gets, with the offset of each record. */
+export function readRecords(batches: readonly DecodedBatch[]): PlacedRecord[] {
+  const reader = new RecordBatchReader();
+  const read: PlacedRecord[] = [];
+  for (const batch of batches) {
+    reader.reset(batch.bytes);
+    const times: number[] = [];
+    for (let i = 0; reader.next(); i++) {
+      times.push(reader.timestamp);
+      read.push({
+        offset: batch.baseOffset + i,
+        timeMs: reader.timestamp,
+        key: reader.key(),
+        value: reader.value(),
+        headers: reader.headers().map(({ name, value }) => ({ name, value: Buffer.from(value) })),
+      });
+    }
+    assert.equal(times.length, batch.count);
+    assert.equal(Math.min(...times), batch.minTimeMs);
+    assert.equal(Math.max(...times), batch.maxTimeMs);
+  }
+  return read;
+}
+
+export function setOf(wire: Buffer, more: Partial<KafkaRecordSet> = {}): KafkaRecordSet {
+  return {
+    topic: "payments",
+    partition: 3,
+    bytes: wire,
+    fetchOffset: 0,
+    committedOnly: true,
+    abortedTransactions: [],
+    ...more,
+  };
 }
