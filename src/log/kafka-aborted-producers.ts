@@ -9,8 +9,6 @@ export interface AbortedTransaction {
 /** The type in the key of a control record that ends an aborted transaction; 1 ends a committed one. */
 const abortMarker = 0;
 
-const noProducer = -1n;
-
 /**
  * Says, for the wire batches of one Fetch response in their order, which belong to aborted transactions: those of a
  * producer from the first offset of an entry on, up to its next abort marker. A producer can have several entries, with
@@ -34,7 +32,6 @@ export class AbortedProducers {
   aborted(bytes: Buffer, at: number, lastOffset: number): boolean {
     if (this.#transactions.length === 0) return false;
     const producerId = bytes.readBigInt64BE(at + batchField.producerId);
-    if (producerId === noProducer) return false;
     for (; this.#next < this.#transactions.length; this.#next++) {
       const transaction = this.#transactions[this.#next];
       if (transaction === undefined || transaction.firstOffset > lastOffset) break;

@@ -24,6 +24,8 @@
  * `kafka-record-decoder.ts` reads batches into the layout of `record-batch.ts`, `kafka-record-encoder.ts` writes them.
  * Offsets and times are numbers: a partition does not reach 2^53 records.
  */
+
+/** Where the fields of a batch are. */
 export const batchField = {
   length: 8,
   leaderEpoch: 12,

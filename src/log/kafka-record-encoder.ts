@@ -23,6 +23,8 @@ import {
  *
  * Sections of several partitions may follow each other before the bytes are taken.
  */
+
+/** How all batches of an encoder are written. */
 export interface KafkaRecordEncoderOptions {
   /** As the coordinator gave it; -1 for none. */
   readonly producerId: bigint;
@@ -43,12 +45,15 @@ export interface EncodedSection {
   readonly bytes: Buffer;
 }
 
+const nothing: Buffer = Buffer.alloc(0);
+
 /** Sequences are i32 that go on at 0. */
 const sequenceMask = 0x7fffffff;
 
 /** A buffer up to this size is kept, however little of it was used last. */
 const keptBytes = 1 << 20;
 
+/** One serves any number of partitions of one producer. */
 export class KafkaRecordEncoder {
   readonly #maxBatchBytes: number;
   readonly #producer: Buffer = Buffer.alloc(10);
@@ -57,7 +62,7 @@ export class KafkaRecordEncoder {
   readonly #compressor: KafkaCompressor;
 
   // The section: `#at` goes up through its bytes, `#left` records are to come.
-  #source: Buffer = Buffer.alloc(0);
+  #source: Buffer = nothing;
   #sourceView: DataView = new DataView(this.#source.buffer);
   #at = 0;
   #left = 0;
@@ -112,6 +117,8 @@ export class KafkaRecordEncoder {
   next(): boolean {
     if (this.#left === 0) {
       assert(this.#at === this.#source.length, () => `${this.#source.length - this.#at} bytes behind the section`);
+      this.#source = nothing;
+      this.#at = 0;
       return false;
     }
     this.#batchAt = this.#to;

@@ -110,6 +110,73 @@ test("Snappy is read without a frame, and with copies from any distance", () => 
   assert.deepEqual(unpacked("snappy", raw).subarray(69_990).toString(), expected.subarray(69_990).toString());
 });
 
+/** A frame of one block of at most 64 KiB. */
+function lz4Frame(...block: number[]): Buffer {
+  const frame = Buffer.from([4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 0, 0, 0, 0, ...block, 0, 0, 0, 0]);
+  frame.writeUInt32LE(block.length, 7);
+  return frame;
+}
+
+test("LZ4 that reaches outside of its block, or outside of what it says, is refused", () => {
+  const a = 0x61;
+  assert.equal(unpacked("lz4", lz4Frame(0x10, a, 1, 0, 0x10, a)).toString(), "aaaaaa");
+  // 15 literals and more bytes of 255 each: 66,000 in a block that may have 65,536.
+  const many = Math.ceil(66_000 / 255);
+  const cases: [Buffer, RegExp][] = [
+    [lz4Frame(0x10, a, 2, 0, 0x10, a), /distance of 2 at 1/],
+    [lz4Frame(0x10, a, 0, 0, 0x10, a), /distance of 0 at 1/],
+    [lz4Frame(0x30, a), /literals behind the end/],
+    [lz4Frame(0x10, a, 1), /ends within a sequence/],
+    [lz4Frame(0x10, a, 1, 0), /does not end with literals/],
+    [lz4Frame(0x1f, a, 1, 0, ...Array<number>(many).fill(255), 0, 0x10, a), /larger than its frame says/],
+    [
+      lz4Frame(0xf0, ...Array<number>(many).fill(255), 0, ...Array<number>(many * 255 + 15).fill(a)),
+      /larger than its frame says/,
+    ],
+    [Buffer.from([4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 5, 0, 0, 0, a]), /cut off/],
+    [Buffer.from([4, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82]), /without end/],
+    [Buffer.from([4, 0x22, 0x4d, 0x18, 0x61, 0x40, 0x82, 0, 0, 0, 0]), /flags 61/],
+    [Buffer.from([4, 0x22, 0x4d, 0x19, 0x60, 0x40, 0x82, 0, 0, 0, 0]), /no LZ4 frame/],
+  ];
+  for (const [frame, message] of cases) assert.throws(() => unpacked("lz4", frame), message);
+});
+
+test("an LZ4 block ends as its format wants: with five literals, after a match that began twelve bytes before", () => {
+  for (let length = 1; length < 100; length++) {
+    const frame = packed("lz4", Buffer.alloc(length));
+    if (frame.readUInt32LE(7) >= 0x80000000) continue;
+    // The last sequence is a token with the number of literals, and these.
+    assert.equal(frame.at(-4 - 6), 0x50, `length ${length}`);
+  }
+});
+
+test("Snappy that reaches outside of its block, or outside of what it says, is refused", () => {
+  const a = 0x61;
+  const near = (length: number) => ((length - 4) << 2) | 1;
+  assert.equal(unpacked("snappy", Buffer.from([6, 0, a, near(5), 1])).toString(), "aaaaaa");
+  const cases: [number[], RegExp][] = [
+    [[6, 0, a, near(5), 2], /copy of 5 from 2 before 1/],
+    [[6, 0, a, near(5), 0], /copy of 5 from 0 before 1/],
+    [[5, 0, a, near(5), 1], /copy of 5 from 1 before 1/],
+    [[7, 0, a, near(5), 1], /block of 6 bytes that says 7/],
+    [[6, 0, a, near(5)], /copy of 5 from/],
+    [[1, 4, a, a], /2 Snappy literals at 0/],
+    [[3, 8, a, a], /3 Snappy literals at 0/],
+    [[90, 61 << 2, 80], /ends within an element/],
+    [[0x80], /without length/],
+    // A distance of 2^24: its fourth byte counts.
+    [[6, 0, a, (4 << 2) | 3, 1, 0, 0, 1], /copy of 5 from 16777217 before 1/],
+  ];
+  for (const [block, message] of cases) assert.throws(() => unpacked("snappy", Buffer.from(block)), message);
+
+  // Frames of two chunks: the second must not reach into the first.
+  const frame = (...chunk: number[]) =>
+    Buffer.from([0x82, ...Buffer.from("SNAPPY"), 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 3, 1, 0, a, 0, 0, 0, ...chunk]);
+  assert.equal(unpacked("snappy", frame(5, 6, 0, a, near(5), 1)).toString(), "aaaaaaa");
+  assert.throws(() => unpacked("snappy", frame(5, 6, 0, a, near(5), 2)), /copy of 5 from 2 before 1/);
+  assert.throws(() => unpacked("snappy", frame(6, 6, 0, a, near(5), 1)), /cut off/);
+});
+
 for (const codec of codecs)
   test(`damaged bytes of ${codec} are an error or other bytes, never more than they may be`, () => {
     let errors = 0;

@@ -14,6 +14,7 @@ import {
   readRecords,
   setOf,
   transactional,
+  varint,
   type WireBatch,
   type WireRecord,
   wireBatch,
@@ -123,6 +124,19 @@ function placed(list: readonly WireRecord[], from = 0): PlacedRecord[] {
   return list.map((each, i) => ({ offset: from + i, ...each }));
 }
 
+test("records keep their times however far they are apart", () => {
+  const list: WireRecord[] = [plainRecord("base", 0)];
+  for (let bits = 0; bits < 53; bits++)
+    for (const distance of [2 ** bits - 1, 2 ** bits, 1 - 2 ** bits, -(2 ** bits)])
+      list.push(plainRecord("", distance));
+  const encoder = new KafkaRecordEncoder(noProducer);
+  encoder.begin(sectionOf(list), -1);
+  assert.equal(encoder.next(), true);
+  assert.deepEqual(encoder.written(), wireBatch({ records: list }));
+  assert.equal(encoder.next(), false);
+  assert.deepEqual(readRecords(new KafkaRecordDecoder().decode(setOf(encoder.written()))), placed(list));
+});
+
 test("sections of several partitions share a buffer, and what was taken is not written again", () => {
   const lists = [["a", "b"], ["c"], ["d"]].map((values) => values.map((value) => plainRecord(value)));
   const encoder = new KafkaRecordEncoder(noProducer);
@@ -156,13 +170,19 @@ test("sequences go on over the batches of a section and wrap behind 2^31 - 1", (
   assert.equal(encoder.nextSequence, 2);
 });
 
-test("batches are filled up to their limit, and a record above it goes alone", () => {
-  const encoder = new KafkaRecordEncoder({ ...noProducer, maxBatchBytes: 1000 });
-  const sizes = [400, 400, 5000, 10, 10];
-  encoder.begin(sectionOf(sizes.map((size) => plainRecord(Buffer.alloc(size)))), -1);
-  const counts: number[] = [];
-  while (encoder.next()) counts.push(encoder.batchCount);
-  assert.deepEqual(counts, [2, 1, 2]);
+test("batches are filled up to their limit to the byte, and a record above it goes alone", () => {
+  const list = [400, 400, 5000, 10, 10].map((size) => plainRecord(Buffer.alloc(size)));
+  const two = wireBatch({ records: list.slice(0, 2) }).length;
+  for (const [maxBatchBytes, expected] of [
+    [two, [2, 1, 2]],
+    [two - 1, [1, 1, 1, 2]],
+  ] as const) {
+    const encoder = new KafkaRecordEncoder({ ...noProducer, maxBatchBytes });
+    encoder.begin(sectionOf(list), -1);
+    const counts: number[] = [];
+    while (encoder.next()) counts.push(encoder.batchCount);
+    assert.deepEqual(counts, expected);
+  }
 });
 
 test("a batch that would not become smaller is left uncompressed", () => {
@@ -289,6 +309,58 @@ test("a batch that contradicts itself under a good checksum is refused, or gives
     { numRuns: 1000 },
   );
   assert.ok(refused > 100 && read > 100, `${refused} refused, ${read} read`);
+});
+
+test("a batch whose records do not fit together is refused, and the message says what does not", () => {
+  const list = [plainRecord("a"), plainRecord("b")];
+  const deltas = (...offsets: number[]) => list.map((each, i) => ({ ...each, offsetDelta: offsets[i] ?? 0 }));
+  const changed = (change: (plain: Buffer) => Buffer) => wireBatch({ records: list.slice(0, 1), compress: change });
+  // The one record of `changed`: | length 7 | attributes | time | offset | key -1 | value 1 | "a" | headers 0 |
+  const cases: [Buffer, RegExp][] = [
+    [wireBatch({ records: deltas(1, 1) }), /has offset 1 behind 1, ends at 1/],
+    [wireBatch({ records: deltas(1, 0), lastOffsetDelta: 1 }), /has offset 0 behind 1, ends at 1/],
+    [wireBatch({ records: deltas(0, 5), lastOffsetDelta: 1 }), /has offset 5 behind 0, ends at 1/],
+    [wireBatch({ records: list, lastOffsetDelta: -1 }), /ends at offset -1/],
+    [changed((plain) => Buffer.concat([plain, Buffer.alloc(1)])), /has 1 bytes behind its 1 records/],
+    [
+      changed((plain) => Buffer.concat([varint(8), plain.subarray(1), Buffer.alloc(1)])),
+      /has bytes behind the record at 0/,
+    ],
+    [changed((plain) => Buffer.concat([varint(9), plain.subarray(1), Buffer.alloc(1)])), /has a record of 9 bytes/],
+    [
+      changed((plain) => Buffer.concat([varint(12), plain.subarray(1, 4), varint(2 ** 30), Buffer.alloc(4)])),
+      /has a key or value that ends outside the record at 0/,
+    ],
+    [
+      changed((plain) => Buffer.concat([varint(11), plain.subarray(1, 5), varint(2 ** 30), Buffer.alloc(2)])),
+      /has a key or value that ends outside the record at 0/,
+    ],
+    [changed((plain) => Buffer.concat([plain.subarray(0, 7), varint(1)])), /has a header outside the record at 0/],
+    [changed((plain) => plain.subarray(0, 6)), /says 1 records in 6 bytes/],
+  ];
+  for (const [wire, message] of cases) {
+    const error = refusal(wire);
+    assert.equal(error.code, "KAPPA_LOG_CORRUPT");
+    assert.match(error.message, message);
+  }
+});
+
+test("a batch that compaction left empty is passed over, whatever codec it names", () => {
+  const decoder = new KafkaRecordDecoder();
+  for (let codec = 0; codec <= 4; codec++) {
+    const wire = wireBatch({ baseOffset: 10, records: [], lastOffsetDelta: 4, attributes: codec });
+    assert.deepEqual(decoder.decode(setOf(wire)), []);
+    assert.equal(decoder.nextOffset, 15);
+  }
+});
+
+test("a response that does not hold its first batch whole leaves the position where it is", () => {
+  const wire = wireBatch({ baseOffset: 7, records: [plainRecord("a")] });
+  const decoder = new KafkaRecordDecoder();
+  for (let end = 0; end < wire.length; end++) {
+    assert.deepEqual(decoder.decode(setOf(wire.subarray(0, end), { fetchOffset: 7 })), []);
+    assert.equal(decoder.nextOffset, 7);
+  }
 });
 
 test("a batch of a magic to come, or shorter than its head, is refused", () => {

@@ -200,3 +200,10 @@ test("a control batch that compaction left without its record ends no transactio
   const abortedTransactions = [{ producerId: 1n, firstOffset: 0 }];
   assert.deepEqual(new KafkaRecordDecoder().decode(setOf(wire, { abortedTransactions })), []);
 });
+
+test("records outside of a transaction are seen, though their producer has one that was aborted", () => {
+  const value = { timeMs: 0, key: null, value: Buffer.from("a"), headers: [] };
+  const wire = wireBatch({ producerId: 1n, producerEpoch: 0, baseSequence: 0, records: [value] });
+  const abortedTransactions = [{ producerId: 1n, firstOffset: 0 }];
+  assert.equal(new KafkaRecordDecoder().decode(setOf(wire, { abortedTransactions })).length, 1);
+});
