@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
 import { type ErrorCode, errorCodes, KappaError, messageOf } from "../core/errors.ts";
+import { KafkaLog } from "../log/kafka-log.ts";
 import { partitionOf } from "../log/partitioner.ts";
 import { movedWith, type SharedLog, threadHandle } from "../log/thread-log.ts";
 import type { MeterReport } from "../observability/thread-meter.ts";
 import { createTopics, partitionCount, partitionedInputs, registerSchemas } from "../task/application.ts";
-import { defaultSettings, type TaskSettings } from "../task/settings.ts";
+import { defaultSettings, kafkaSettings, type TaskSettings } from "../task/settings.ts";
 import { commitsTopic, type Topology } from "../topology/graph.ts";
 import { Collector } from "./collector.ts";
 import { type Membership, type Ownership, SoleMembership } from "./membership.ts";
@@ -106,7 +107,11 @@ export class Engine {
     const registryDir = join(dataDir, "registry");
     const registry = await EmbeddedSchemaRegistry.open(registryDir);
     const schemaIds = await registerSchemas(topology, registry);
-    const settings: TaskSettings = { ...defaultSettings, ...options.settings };
+    const settings: TaskSettings = {
+      ...defaultSettings,
+      ...(log instanceof KafkaLog ? kafkaSettings : {}),
+      ...options.settings,
+    };
     const engine = new Engine(options, topology, partitions);
     const ends = settings.untilEnd ? await engine.#ends() : {};
     const threads = Math.min(options.threads ?? availableParallelism(), partitions);

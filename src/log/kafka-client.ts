@@ -36,6 +36,8 @@ export class KafkaClient {
   readonly #cluster: Cluster;
   readonly #servers: string;
   #connecting: Promise<void> | undefined;
+  /** The last look at topics; the next one begins behind it. */
+  #learning: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   constructor(options: KafkaOptions) {
@@ -85,7 +87,7 @@ export class KafkaClient {
   async leaderOf(topic: string, partition: number): Promise<number> {
     const known = this.#leader(topic, partition);
     if (known >= 0) return known;
-    await this.#learn(topic);
+    await this.#learn(topic, partition);
     const leader = this.#leader(topic, partition);
     if (leader >= 0) return leader;
     const partitions = this.#cluster.findTopicPartitionMetadata(topic).length;
@@ -120,7 +122,19 @@ export class KafkaClient {
     return this.#cluster.findTopicPartitionMetadata(topic).length;
   }
 
-  async #learn(topic: string): Promise<void> {
+  /**
+   * One at a time: kafkajs answers a look that begins during another with the answer to that one, in which the topic may
+   * be missing.
+   */
+  #learn(topic: string, partition = -1): Promise<void> {
+    const learned = this.#learning.then(async () => {
+      if (partition < 0 || this.#leader(topic, partition) < 0) await this.#look(topic);
+    });
+    this.#learning = learned.catch(() => {});
+    return learned;
+  }
+
+  async #look(topic: string): Promise<void> {
     await this.connect();
     const { targetTopics } = this.#cluster;
     try {
@@ -140,8 +154,12 @@ export class KafkaClient {
   async refresh(): Promise<void> {
     if (this.#closed) return;
     try {
-      await this.connect();
-      await this.#cluster.refreshMetadata();
+      const refreshed = this.#learning.then(async () => {
+        await this.connect();
+        await this.#cluster.refreshMetadata();
+      });
+      this.#learning = refreshed.catch(() => {});
+      await refreshed;
     } catch {
       // Whoever asked tries again, and then learns what is wrong.
       this.#cluster.targetTopics = new Set();

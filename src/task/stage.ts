@@ -174,22 +174,22 @@ export class Stage {
     for (const deferred of this.#parts.deferred) await deferred.flush();
   }
 
-  /** Whether the tasks downstream would learn something from a commit now. */
-  frontierChanged(): boolean {
+  /** Whether the tasks downstream would learn something from a commit now; Infinity: from any commit. */
+  frontierChanged(nowMs: number): boolean {
     if (this.#parts.senders.size === 0) return false;
     this.#parts.group.frontier(this.#frontier);
     const caughtUp = this.#parts.group.caughtUp();
-    for (const sender of this.#parts.senders.values()) if (sender.changed(this.#frontier, caughtUp)) return true;
+    for (const sender of this.#parts.senders.values()) if (sender.changed(this.#frontier, caughtUp, nowMs)) return true;
     return false;
   }
 
   /** Writes what is to be sent to other tasks. @returns rows sent */
-  finish(): number {
+  finish(nowMs: number): number {
     if (this.#parts.senders.size === 0) return 0;
     this.#parts.group.frontier(this.#frontier);
     const caughtUp = this.#parts.group.caughtUp();
     let rows = 0;
-    for (const sender of this.#parts.senders.values()) rows += sender.finish(this.#frontier, caughtUp);
+    for (const sender of this.#parts.senders.values()) rows += sender.finish(this.#frontier, caughtUp, nowMs);
     return rows;
   }
 

@@ -379,7 +379,10 @@ function openSenders(
     const topic = repartitionTopic(topology.applicationId, keySpace);
     senders.set(
       keySpace,
-      new RepartitionSender({ topic, partitions, source: feeder * partitions + partition, generation, outputs, from }),
+      new RepartitionSender({
+        ...{ topic, partitions, source: feeder * partitions + partition, generation, outputs, from },
+        intervalMs: around.settings.frontierIntervalMs,
+      }),
     );
   }
   return senders;

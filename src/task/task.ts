@@ -197,7 +197,7 @@ export class Task {
       await stage.flush();
       if (stage.dying) await stage.buryDying();
     }
-    if (rows === 0 && this.#parts.outputs.empty && !stages.some((stage) => stage.frontierChanged())) {
+    if (rows === 0 && this.#parts.outputs.empty && !stages.some((stage) => stage.frontierChanged(startMs))) {
       this.#flushIfDue(startMs);
       return false;
     }
@@ -209,7 +209,7 @@ export class Task {
 
   #commit(startMs: number): void {
     const { outputs, stages, topology, partition, writer, database, tap } = this.#parts;
-    for (const stage of stages) this.#skew.sent(stage, stage.finish());
+    for (const stage of stages) this.#skew.sent(stage, stage.finish(startMs));
     this.#writeChoices();
     const sequence = this.#sequence++;
     this.#restoreFrom = this.#horizon.committed(
@@ -346,7 +346,8 @@ export class Task {
   /** Whether the run has reached its end: every input taken, every frame of the other tasks, every commit durable. */
   get finished(): boolean {
     return (
-      this.#inFlight === 0 && this.#parts.stages.every((stage) => stage.group.caughtUp() && !stage.frontierChanged())
+      this.#inFlight === 0 &&
+      this.#parts.stages.every((stage) => stage.group.caughtUp() && !stage.frontierChanged(Number.POSITIVE_INFINITY))
     );
   }
 
@@ -355,7 +356,9 @@ export class Task {
     const { settings, stages } = this.#parts;
     // What is awaited then is told to the task, not by a change of the log.
     if (this.#inFlight > 0 || this.#flusher.underWay) return 1;
-    return stages.some((stage) => stage.group.waiting()) ? settings.mergeWaitMs : 100;
+    if (stages.some((stage) => stage.group.waiting())) return settings.mergeWaitMs;
+    const untold = stages.some((stage) => stage.frontierChanged(Number.POSITIVE_INFINITY));
+    return untold ? settings.frontierIntervalMs : 100;
   }
 
   /** Lets what is under way become durable, writes the state and closes. Nothing is lost without it: it saves time. */

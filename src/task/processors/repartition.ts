@@ -8,6 +8,18 @@ import { appendFrame } from "../repartition-frame.ts";
 import type { Row } from "../row.ts";
 import { Processor, requireKey } from "./processor.ts";
 
+interface Frontier {
+  readonly orderTimeMs: number;
+  readonly rank: number;
+}
+
+interface Told {
+  orderTimeMs: number;
+  rank: number;
+  caughtUp: boolean;
+  atMs: number;
+}
+
 /**
  * What a task sends to the tasks of a key space: rows by destination, with one counter over all streams of the key
  * space, and the frontier. One a key space and sending sub-topology.
@@ -24,7 +36,9 @@ export class RepartitionSender {
   #sequence: number;
   #timeMs: number;
   #rank: number;
-  #sent = { orderTimeMs: Number.NaN, rank: -1, caughtUp: false };
+  readonly #intervalMs: number;
+  /** What each partition was told last. */
+  readonly #told: Told[];
   #emitted = 0;
 
   constructor(options: {
@@ -33,6 +47,8 @@ export class RepartitionSender {
     readonly source: number;
     readonly generation: number;
     readonly outputs: Outputs;
+    /** How long a frontier alone may wait: for each partition that is written a log does some work. */
+    readonly intervalMs: number;
     readonly from: { readonly sequence: number; readonly orderTimeMs: number; readonly rank: number };
   }) {
     this.#topic = options.topic;
@@ -40,6 +56,13 @@ export class RepartitionSender {
     this.#source = options.source;
     this.#generation = options.generation;
     this.#outputs = options.outputs;
+    this.#intervalMs = options.intervalMs;
+    this.#told = Array.from({ length: options.partitions }, () => ({
+      orderTimeMs: Number.NaN,
+      rank: -1,
+      caughtUp: false,
+      atMs: Number.NEGATIVE_INFINITY,
+    }));
     this.#sequence = options.from.sequence;
     this.#timeMs = options.from.orderTimeMs;
     this.#rank = options.from.rank;
@@ -71,19 +94,22 @@ export class RepartitionSender {
     this.#emitted++;
   }
 
-  /** Whether `finish` would tell the receivers anything. */
-  changed(frontier: { readonly orderTimeMs: number; readonly rank: number }, caughtUp: boolean): boolean {
-    const sent = this.#sent;
-    return (
-      this.#emitted > 0 ||
-      sent.caughtUp !== caughtUp ||
-      sent.orderTimeMs !== frontier.orderTimeMs ||
-      sent.rank !== frontier.rank
-    );
+  /** Whether `finish` would tell the receivers anything; with Infinity as the time, whether it ever would. */
+  changed(frontier: Frontier, caughtUp: boolean, nowMs: number): boolean {
+    if (this.#emitted > 0) return true;
+    for (const told of this.#told) if (this.#due(told, frontier, caughtUp, nowMs)) return true;
+    return false;
   }
 
-  /** Writes a frame to every partition: its rows, if any, and the frontier. @returns rows sent */
-  finish(frontier: { readonly orderTimeMs: number; readonly rank: number }, caughtUp: boolean): number {
+  /** Whether a partition without rows should hear the frontier. */
+  #due(told: Told, { orderTimeMs, rank }: Frontier, caughtUp: boolean, nowMs: number): boolean {
+    if (told.caughtUp !== caughtUp) return true;
+    if (told.orderTimeMs === orderTimeMs && told.rank === rank) return false;
+    return nowMs - told.atMs >= this.#intervalMs;
+  }
+
+  /** Writes a frame to each partition that has rows or is due to hear the frontier. @returns rows sent */
+  finish(frontier: Frontier, caughtUp: boolean, nowMs: number): number {
     if (frontier.orderTimeMs > this.#timeMs) {
       this.#timeMs = frontier.orderTimeMs;
       this.#rank = frontier.rank;
@@ -100,9 +126,14 @@ export class RepartitionSender {
         ports.push(port);
         batches.push(writer.take(batchHead));
       }
+      const told = this.#told[partition] as Told;
+      if (batches.length === 0 && !this.#due(told, frontier, caughtUp, nowMs)) continue;
       appendFrame(this.#outputs.writer(this.#topic, partition), timestamp, head, ports, batches);
+      told.orderTimeMs = frontier.orderTimeMs;
+      told.rank = frontier.rank;
+      told.caughtUp = caughtUp;
+      told.atMs = nowMs;
     }
-    this.#sent = { orderTimeMs: frontier.orderTimeMs, rank: frontier.rank, caughtUp };
     const emitted = this.#emitted;
     this.#emitted = 0;
     return emitted;
