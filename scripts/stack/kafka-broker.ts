@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Kafka, logLevel } from "kafkajs";
 import { assert } from "../../src/core/assert.ts";
@@ -9,8 +8,11 @@ import { KappaError } from "../../src/core/errors.ts";
 import { type BrokerCertificates, makeCertificates } from "./broker-certificates.ts";
 import { runCommand } from "./command.ts";
 import { freePort } from "./free-port.ts";
+import { missingJava } from "./java.ts";
 import { kafkaClassPath } from "./kafka-jars.ts";
 import { type KafkaListener, kafkaProperties, propertiesText, scramArguments } from "./kafka-properties.ts";
+import { LocalService, type ServiceFolder, serviceFolder, started } from "./local-service.ts";
+import { refuseMissing } from "./missing-package.ts";
 import { ServiceProcess } from "./service-process.ts";
 
 /** How to run a broker; without any of it, an empty one on free ports. */
@@ -32,7 +34,7 @@ export interface KafkaBrokerOptions {
   readonly javaOptions?: readonly string[];
 }
 
-const log4jFile = new URL("log4j2.properties", import.meta.url).pathname;
+const loggingOption = `-Dlog4j2.configurationFile=${new URL("log4j2.properties", import.meta.url).pathname}`;
 
 /**
  * The first compiler alone, which halves the start (1.7 s instead of 3.1 s), and the collector that needs no threads of
@@ -46,29 +48,22 @@ const formatTimeoutMs = 60_000;
 /** How long a broker that starts may take to answer one request; then it is asked again. */
 const answerTimeoutMs = 2000;
 
-/**
- * A real Kafka on this machine: one node that is broker and controller, listening on 127.0.0.1.
- *
- * `kill` and `start` keep ports and records, so that clients see a broker that went away and came back. It ends with
- * the process that started it (see `ServiceProcess`).
- */
-export class KafkaBroker {
+/** A real Kafka on this machine: one node that is broker and controller. */
+export class KafkaBroker extends LocalService {
   readonly #options: KafkaBrokerOptions;
-  readonly #dataDir: string;
   readonly #controllerPort: number;
   readonly #ports: ReadonlyMap<KafkaListener, number>;
   readonly #certificates: BrokerCertificates | undefined;
-  #process: ServiceProcess | undefined;
 
   private constructor(
+    folder: ServiceFolder,
     options: KafkaBrokerOptions,
-    dataDir: string,
     controllerPort: number,
     ports: ReadonlyMap<KafkaListener, number>,
     certificates: BrokerCertificates | undefined,
   ) {
+    super(folder);
     this.#options = options;
-    this.#dataDir = dataDir;
     this.#controllerPort = controllerPort;
     this.#ports = ports;
     this.#certificates = certificates;
@@ -81,21 +76,14 @@ export class KafkaBroker {
    */
   static async start(options: KafkaBrokerOptions = {}): Promise<KafkaBroker> {
     refuseUnwritable(options.users ?? {});
+    refuseMissing([await missingJava()]);
     await kafkaClassPath();
-    const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "kappa-kafka-")));
-    await mkdir(dataDir, { recursive: true });
     const ports = new Map<KafkaListener, number>([["PLAINTEXT", options.port ?? (await freePort())]]);
     for (const name of options.listeners ?? []) ports.set(name, await freePort());
     const secure = [...ports.keys()].some((name) => name === "MTLS" || name.endsWith("SSL"));
-    const certificates = secure ? await makeCertificates(dataDir) : undefined;
-    const broker = new KafkaBroker(options, dataDir, await freePort(), ports, certificates);
-    try {
-      await broker.start();
-    } catch (error) {
-      await broker.stop();
-      throw error;
-    }
-    return broker;
+    const folder = await serviceFolder(options.dataDir, "kafka");
+    const certificates = secure ? await makeCertificates(folder.path) : undefined;
+    return started(new KafkaBroker(folder, options, await freePort(), ports, certificates));
   }
 
   /** `host:port` of the `PLAINTEXT` listener, as clients want it. */
@@ -117,57 +105,27 @@ export class KafkaBroker {
     return certificates;
   }
 
-  /** Process id while it runs, to send signals that do not end it. */
-  get pid(): number | undefined {
-    return this.running ? this.#process?.pid : undefined;
-  }
-
-  get running(): boolean {
-    return this.#process?.running ?? false;
-  }
-
-  /** Resolves when the process that runs now has ended, however. */
-  get ended(): Promise<void> {
-    return this.#process?.ended ?? Promise.resolve();
-  }
-
-  /** Starts it again over what it has, on the same ports, and waits until it answers. Does nothing while it runs. */
-  async start(): Promise<void> {
-    if (this.running) return;
+  protected override async launch(): Promise<ServiceProcess> {
+    const { path } = this.folder;
     const classPath = await kafkaClassPath();
-    const file = join(this.#dataDir, "server.properties");
+    const file = join(path, "server.properties");
     await writeFile(file, propertiesText(this.#properties()), { mode: 0o600 });
-    if (!existsSync(join(this.#dataDir, "log", "meta.properties"))) await this.#format(classPath, file);
-    const java = [
-      ...javaOptionsDefault,
-      ...(this.#options.javaOptions ?? []),
-      `-Dlog4j2.configurationFile=${log4jFile}`,
-    ];
-    this.#process = await ServiceProcess.start(
+    if (!existsSync(join(path, "log", "meta.properties"))) await this.#format(classPath, file);
+    const java = [...javaOptionsDefault, ...(this.#options.javaOptions ?? []), loggingOption];
+    return ServiceProcess.start(
       {
         name: "Kafka",
         program: "java",
         args: [...java, "-cp", classPath, "kafka.Kafka", file],
-        logFile: join(this.#dataDir, "kafka.log"),
+        logFile: join(path, "kafka.log"),
       },
       () => this.#answers(),
     );
   }
 
-  /** Ends it by a signal, SIGKILL unless said otherwise, and resolves when it is gone. Records and ports are kept. */
-  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    await this.#process?.kill(signal);
-  }
-
-  /** Ends it in good order and for good, and removes its folder unless that was given. */
-  async stop(): Promise<void> {
-    await this.#process?.stop();
-    if (this.#options.dataDir === undefined) await rm(this.#dataDir, { recursive: true, force: true });
-  }
-
   #properties(): Record<string, string> {
     return kafkaProperties({
-      dataDir: this.#dataDir,
+      dataDir: this.folder.path,
       controllerPort: this.#controllerPort,
       ports: this.#ports,
       certificates: this.#certificates,
@@ -180,11 +138,8 @@ export class KafkaBroker {
     // Sixteen random bytes in URL-safe base64; "a" first, as one that starts with a hyphen reads as an option.
     const clusterId = `a${randomBytes(16).toString("base64url").slice(1)}`;
     const tool = ["-cp", classPath, "kafka.tools.StorageTool", "format", "-t", clusterId, "-c", propertiesFile];
-    await runCommand(
-      "java",
-      [...javaOptionsDefault, `-Dlog4j2.configurationFile=${log4jFile}`, ...tool, ...scramArguments(this.#users)],
-      { timeoutMs: formatTimeoutMs },
-    );
+    const java = [...javaOptionsDefault, loggingOption, ...tool, ...scramArguments(this.#users)];
+    await runCommand("java", java, { timeoutMs: formatTimeoutMs });
   }
 
   get #users(): Readonly<Record<string, string>> {

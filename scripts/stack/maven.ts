@@ -1,5 +1,5 @@
-import { KappaError } from "../../src/core/errors.ts";
 import { programFound, runCommand } from "./command.ts";
+import { type MissingPackage, refuseMissing } from "./missing-package.ts";
 
 /** The project that names Kafka's jars, and the version of the plugin that copies. */
 export const pomFile = new URL("pom.xml", import.meta.url).pathname;
@@ -9,13 +9,17 @@ const timeoutMs = 600_000;
 
 /** Runs one goal of the stack's project; from Maven's own cache when it is all there, else online. */
 export async function maven(goal: string, ...parameters: readonly string[]): Promise<void> {
-  if (!programFound("mvn")) {
-    throw new KappaError("KAPPA_SERVICE_UNREACHABLE", "Kafka's jars come by Maven; type: apt-get install -y maven");
-  }
+  refuseMissing([missingMaven()]);
   const args = ["--quiet", "--batch-mode", "--file", pomFile, goal, ...parameters];
   try {
     await runCommand("mvn", ["--offline", ...args], { timeoutMs });
   } catch {
     await runCommand("mvn", args, { timeoutMs });
   }
+}
+
+/** What is wrong with the `mvn` on the PATH, if anything. */
+function missingMaven(): MissingPackage | undefined {
+  if (programFound("mvn")) return undefined;
+  return { complaint: "the jars of Kafka and the schema registry come by Maven, there is none", packages: ["maven"] };
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { KappaError, messageOf } from "../../src/core/errors.ts";
@@ -57,7 +58,9 @@ export class ServiceProcess {
       ? ["setpriv", ["--pdeathsig", "KILL", "--", command.program, ...command.args]]
       : [command.program, command.args];
     const env = { ...process.env, ...command.environment };
-    const child = spawn(program, args, { env, detached: true, stdio: ["ignore", log, log] });
+    // In the folder of its log: a JVM that crashes leaves its report where it stands.
+    const cwd = dirname(command.logFile);
+    const child = spawn(program, args, { cwd, env, detached: true, stdio: ["ignore", log, log] });
     closeSync(log);
     const service = new ServiceProcess(command, child);
     try {

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { inject, onTestFinished, test } from "vitest";
+import { onTestFinished, test } from "vitest";
 import { KafkaBroker, type KafkaBrokerOptions } from "../../scripts/stack/kafka-broker.ts";
 import { KafkaSession } from "./kafka-session.ts";
 
@@ -14,12 +14,6 @@ async function startBroker(options: KafkaBrokerOptions): Promise<KafkaBroker> {
   onTestFinished(() => broker.stop());
   return broker;
 }
-
-test("the shared broker keeps what it is given", async () => {
-  const session = new KafkaSession({ brokers: [inject("kafkaBootstrapServers")] });
-  const topic = await session.filledTopic(["one", "two"]);
-  assert.deepEqual(await session.values(topic), ["one", "two"]);
-});
 
 test("a broker that was killed comes back on its port with its records", async () => {
   const broker = await startBroker({});
