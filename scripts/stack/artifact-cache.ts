@@ -22,6 +22,7 @@ export async function cachedFolder(name: string, fill: (folder: string) => Promi
   const place = join(cacheDirectory(), name);
   if (existsSync(place)) return place;
   await mkdir(cacheDirectory(), { recursive: true });
+  process.stderr.write(`fetching ${name} into ${cacheDirectory()}, once\n`);
   const unfinished = await mkdtemp(`${place}.unfinished-`);
   try {
     await fill(unfinished);

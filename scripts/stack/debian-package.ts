@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import process from "node:process";
 import { programFound, runCommand } from "./command.ts";
 import { type MissingPackage, refuseMissing } from "./missing-package.ts";
@@ -5,7 +6,7 @@ import { type MissingPackage, refuseMissing } from "./missing-package.ts";
 /** Packages of Debian and Ubuntu that bring a program of their own name. */
 export type DebianPackage = "redis-server" | "prometheus";
 
-const installScript = new URL("install-package.sh", import.meta.url).pathname;
+const installScript = join(import.meta.dirname, "install-package.sh");
 
 /** A slow mirror, and another process that installs first. */
 const installTimeoutMs = 300_000;

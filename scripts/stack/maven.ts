@@ -1,8 +1,9 @@
+import { join } from "node:path";
 import { programFound, runCommand } from "./command.ts";
 import { type MissingPackage, refuseMissing } from "./missing-package.ts";
 
 /** The project that names Kafka's jars, and the version of the plugin that copies. */
-export const pomFile = new URL("pom.xml", import.meta.url).pathname;
+export const pomFile = join(import.meta.dirname, "pom.xml");
 
 /** 150 MB over a slow line. */
 const timeoutMs = 600_000;

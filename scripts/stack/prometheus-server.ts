@@ -18,7 +18,7 @@ export interface PrometheusServerOptions {
 /** Where a process serves its metrics unless told otherwise (`HTTP_PORT`). */
 const targetsDefault = ["127.0.0.1:9464"];
 
-const alertsFile = new URL("../../docker/prometheus/alerts.yml", import.meta.url).pathname;
+const alertsFile = join(import.meta.dirname, "../../docker/prometheus/alerts.yml");
 
 /** Prometheus of the system's package, with the project's alerts. */
 export class PrometheusServer extends LocalService {

@@ -45,7 +45,8 @@ export class SchemaRegistryServer extends LocalService {
   protected override async launch(): Promise<ServiceProcess> {
     // Written at once: by default the database may lose its last half second when it is killed.
     const database = `jdbc:h2:file:${join(this.folder.path, "registry")};WRITE_DELAY=0`;
-    const properties = [`-Dapicurio.datasource.url=${database}`, "-Dquarkus.log.level=WARN"];
+    const quiet = ["-Dquarkus.http.access-log.enabled=false", '-Dquarkus.log.category."io.apicurio".level=WARN'];
+    const properties = [`-Dapicurio.datasource.url=${database}`, ...quiet];
     return ServiceProcess.start(
       {
         name: "the schema registry",

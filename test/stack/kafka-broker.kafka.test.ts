@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished, test } from "vitest";
@@ -66,9 +67,11 @@ test("a broker that cannot start says why in one line, and leaves nothing runnin
 });
 
 test.runIf(process.platform === "linux")("a broker does not outlive a process that was killed", async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), "kappa-kafka-"));
+  onTestFinished(() => rmSync(dataDir, { recursive: true }));
   const script = `
     const { KafkaBroker } = await import(${JSON.stringify(resolve("scripts/stack/kafka-broker.ts"))});
-    const broker = await KafkaBroker.start();
+    const broker = await KafkaBroker.start({ dataDir: ${JSON.stringify(dataDir)} });
     process.stdout.write(String(broker.pid));
     setInterval(() => {}, 1000);`;
   const owner = spawn(process.execPath, ["--no-warnings", "--input-type=module", "-e", script], {

@@ -100,7 +100,7 @@ test("the stack prints the variables of its services, and SIGTERM ends all of th
 });
 
 test.runIf(process.platform === "linux")("services do not outlive a stack that was killed", async () => {
-  const run = await runStack(["--only=kafka,redis", ...(await portArguments())]);
+  const run = await runStack(["--only=redis,prometheus", ...(await portArguments())]);
   await up(run);
   assert.equal(servicesOf(run.dataDir).length, 2);
   run.child.kill("SIGKILL");
@@ -109,7 +109,7 @@ test.runIf(process.platform === "linux")("services do not outlive a stack that w
 });
 
 test("a service that ends takes the stack with it", async () => {
-  const run = await runStack(["--only=kafka,redis", ...(await portArguments())]);
+  const run = await runStack(["--only=redis,prometheus", ...(await portArguments())]);
   await up(run);
   const redis = servicesOf(run.dataDir).find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("redis"));
   process.kill(Number(redis), "SIGKILL");
@@ -121,14 +121,14 @@ test("a service that ends takes the stack with it", async () => {
 test("when one service does not start, none is left running and one line says why", async () => {
   const folder = mkdtempSync(join(tmpdir(), "kappa-stack-bin-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, "redis-server"), "#!/bin/sh\nsleep 3\necho out of order\nexit 1\n", { mode: 0o755 });
-  const run = await runStack(["--only=kafka,redis", ...(await portArguments())], {
+  writeFileSync(join(folder, "redis-server"), "#!/bin/sh\nsleep 2\necho out of order\nexit 1\n", { mode: 0o755 });
+  const run = await runStack(["--only=redis,prometheus", ...(await portArguments())], {
     PATH: `${folder}:${process.env.PATH}`,
   });
   assert.equal(await run.exit, 3);
   assert.match(run.said.err, /\nRedis ended at its start: out of order\n$/);
   assert.deepEqual(servicesOf(run.dataDir), []);
-  assert.ok(existsSync(join(run.dataDir, "kafka", "log")), "Kafka was not started, so nothing had to be stopped");
+  assert.ok(existsSync(join(run.dataDir, "prometheus", "series")), "nothing was started, so nothing had to be stopped");
 });
 
 test("a port that is taken is named, with what to type", async () => {
