@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import { type GroupAssignment, KafkaGroup, type MemberState } from "../log/kafka-group.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
+import { MemberIdentity } from "./member-identity.ts";
 import type { Membership, MembershipEvents, TaskPositions } from "./membership.ts";
 
 export interface GroupMembershipOptions {
@@ -28,7 +29,8 @@ const positionsEveryMs = 1000;
 /** The processes of an application as one consumer group of Kafka, named as the application. */
 export class GroupMembership implements Membership {
   readonly #options: GroupMembershipOptions;
-  readonly #group: KafkaGroup;
+  #group: KafkaGroup | null = null;
+  #identity: MemberIdentity | null = null;
   #events: MembershipEvents | null = null;
   #assignment: GroupAssignment | null = null;
   /** Tasks that may still be open here. */
@@ -40,7 +42,14 @@ export class GroupMembership implements Membership {
 
   constructor(options: GroupMembershipOptions) {
     this.#options = options;
+  }
+
+  async join(events: MembershipEvents): Promise<void> {
+    const options = this.#options;
+    this.#events = events;
+    this.#identity = await MemberIdentity.claim(options.stateDir);
     this.#group = new KafkaGroup({
+      instanceId: this.#identity.id,
       kafka: options.kafka,
       groupId: options.applicationId,
       topics: options.topics,
@@ -50,14 +59,9 @@ export class GroupMembership implements Membership {
       state: () => this.#state(),
       assigned: (assignment) => this.#assigned(assignment),
       lost: () => this.#lost(),
-      failed: (error) => this.#events?.failed(error),
+      failed: (error) => events.failed(error),
     });
-  }
-
-  join(events: MembershipEvents): Promise<void> {
-    this.#events = events;
     this.#group.start();
-    return Promise.resolve();
   }
 
   #state(): MemberState {
@@ -89,7 +93,7 @@ export class GroupMembership implements Membership {
     const others = this.#open.some((partition) => !partitions.includes(partition));
     this.#open = partitions;
     // Others wait for what was given up.
-    if (others) this.#group.rejoin();
+    if (others) this.#group?.rejoin();
   }
 
   /**
@@ -104,7 +108,8 @@ export class GroupMembership implements Membership {
   #retryFenced(): void {
     if (this.#fenced.size === 0) return;
     setTimeout(() => {
-      const confirmed = [...this.#fenced].filter(([, sinceMs]) => this.#group.confirmedMs > sinceMs);
+      const confirmedMs = this.#group?.confirmedMs ?? 0;
+      const confirmed = [...this.#fenced].filter(([, sinceMs]) => confirmedMs > sinceMs);
       for (const [partition] of confirmed) this.#fenced.delete(partition);
       const assignment = this.#assignment;
       if (confirmed.length > 0 && assignment !== null)
@@ -117,7 +122,7 @@ export class GroupMembership implements Membership {
     const nowMs = this.#options.clock.monotonic();
     if (nowMs - this.#toldMs < positionsEveryMs) return;
     this.#toldMs = nowMs;
-    void this.#group.commitOffsets(positions).catch(() => {});
+    void this.#group?.commitOffsets(positions).catch(() => {});
   }
 
   ownerOf(partition: number): string | undefined {
@@ -125,7 +130,8 @@ export class GroupMembership implements Membership {
   }
 
   async leave(): Promise<void> {
-    await this.#group.leave();
+    await this.#group?.leave();
+    await this.#identity?.release();
   }
 }
 

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { AssignerProtocol } from "kafkajs";
 import type { Broker, GroupMember } from "kafkajs/src/cluster/index.js";
+import joinGroup from "kafkajs/src/protocol/requests/joinGroup/v5/request.js";
+import joinResponse from "kafkajs/src/protocol/requests/joinGroup/v5/response.js";
 import type { Clock } from "../core/clock.ts";
 import { type AssignedMember, assignTasks } from "./kafka-assignment.ts";
 import { KafkaClient } from "./kafka-client.ts";
@@ -28,6 +30,8 @@ export interface GroupAssignment {
 export interface KafkaGroupOptions {
   readonly kafka: KafkaOptions;
   readonly groupId: string;
+  /** Who this process is across restarts: one that comes back within the session has its tasks at once. */
+  readonly instanceId: string;
   /** Input topics, for tools that look at the group; they all have as many partitions as there are tasks. */
   readonly topics: readonly string[];
   readonly tasks: number;
@@ -108,6 +112,7 @@ export class KafkaGroup {
     switch (typeOf(error)) {
       case "REBALANCE_IN_PROGRESS":
         return true;
+      case "FENCED_INSTANCE_ID":
       case "UNKNOWN_MEMBER_ID":
       case "ILLEGAL_GENERATION":
         this.#lose();
@@ -150,12 +155,19 @@ export class KafkaGroup {
       topics: [...topics],
       userData,
     });
-    const joined = await coordinator.joinGroup({
-      groupId,
-      sessionTimeout: sessionTimeoutMs,
-      rebalanceTimeout: rebalanceTimeoutMs,
-      memberId: this.#memberId,
-      groupProtocols: [{ name: protocolName, metadata }],
+    const joined = await coordinator.connectionPool.send({
+      request: joinGroup({
+        groupId,
+        sessionTimeout: sessionTimeoutMs,
+        rebalanceTimeout: rebalanceTimeoutMs,
+        memberId: this.#memberId,
+        groupInstanceId: this.#options.instanceId,
+        protocolType: "consumer",
+        groupProtocols: [{ name: protocolName, metadata }],
+      }),
+      response: joinResponse,
+      requestTimeout: rebalanceTimeoutMs + sessionTimeoutMs,
+      logResponseError: false,
     });
     this.#memberId = joined.memberId;
     this.#generation = joined.generationId;

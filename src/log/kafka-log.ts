@@ -12,6 +12,7 @@ import type { Cursor, Log, Topic, TopicConfig, Visibility, Writer } from "./log.
 import { outOfRange, recordAtOrAfter } from "./offset-range.ts";
 import { nextBatch } from "./record-at.ts";
 import { checkSamePartitions, topicOf } from "./topic.ts";
+import { transactionBytesMax } from "./transaction.ts";
 
 /** Timestamps that ListOffsets takes for the two ends. */
 const latest = -1;
@@ -118,6 +119,8 @@ export class KafkaLog implements Log {
                 // Brokers delete by time unless told: a history that was loaded today would be gone tomorrow.
                 { name: "retention.ms", value: String(wanted.retentionMs) },
                 { name: "retention.bytes", value: String(wanted.retentionBytes) },
+                // One record holds all that a commit changed, another a dead letter of a megabyte and its headers.
+                { name: "max.message.bytes", value: String(transactionBytesMax) },
                 // Record times are event times: any are right, also those a broker thinks too early or too late.
                 { name: "message.timestamp.type", value: "CreateTime" },
                 { name: "message.timestamp.before.max.ms", value: anyTimeMs },

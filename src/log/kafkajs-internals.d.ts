@@ -33,6 +33,12 @@ declare module "kafkajs/src/cluster/index.js" {
     readonly memberId: string;
     readonly memberMetadata: Buffer;
   }
+  export interface JoinedGroup {
+    readonly generationId: number;
+    readonly leaderId: string;
+    readonly memberId: string;
+    readonly members: readonly GroupMember[];
+  }
   export interface Broker {
     readonly nodeId: number;
     readonly connectionPool: { send<Answer>(exchange: WireExchange<Answer>): Promise<Answer> };
@@ -67,18 +73,6 @@ declare module "kafkajs/src/cluster/index.js" {
         readonly partitions: readonly { readonly partition: number; readonly offset: string }[];
       }[];
     }): Promise<unknown>;
-    joinGroup(request: {
-      readonly groupId: string;
-      readonly sessionTimeout: number;
-      readonly rebalanceTimeout: number;
-      readonly memberId: string;
-      readonly groupProtocols: readonly { readonly name: string; readonly metadata: Buffer }[];
-    }): Promise<{
-      readonly generationId: number;
-      readonly leaderId: string;
-      readonly memberId: string;
-      readonly members: readonly GroupMember[];
-    }>;
     syncGroup(request: {
       readonly groupId: string;
       readonly generationId: number;
@@ -156,6 +150,28 @@ declare module "kafkajs/src/loggers/index.js" {
     }): unknown;
   };
   export default loggers;
+}
+
+declare module "kafkajs/src/protocol/requests/joinGroup/v5/request.js" {
+  import type { WireRequest } from "kafkajs/src/cluster/index.js";
+
+  /** `broker.joinGroup` has no place for the identity of a static member. */
+  export default function joinGroup(request: {
+    readonly groupId: string;
+    readonly sessionTimeout: number;
+    readonly rebalanceTimeout: number;
+    readonly memberId: string;
+    readonly groupInstanceId: string;
+    readonly protocolType: "consumer";
+    readonly groupProtocols: readonly { readonly name: string; readonly metadata: Buffer }[];
+  }): WireRequest;
+}
+
+declare module "kafkajs/src/protocol/requests/joinGroup/v5/response.js" {
+  import type { JoinedGroup, WireExchange } from "kafkajs/src/cluster/index.js";
+
+  const response: WireExchange<JoinedGroup>["response"];
+  export default response;
 }
 
 declare module "kafkajs/src/protocol/error.js" {
