@@ -1,17 +1,21 @@
-import { availableParallelism } from "node:os";
+import { availableParallelism, hostname } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import closeWithGrace from "close-with-grace";
 import packageJson from "../../package.json" with { type: "json" };
 import { KappaError } from "../core/errors.ts";
-import { Engine } from "../engine/engine.ts";
-import { loadTopology, type TopologyParameters } from "../engine/topology-module.ts";
-import type { OwnedFileLog } from "../log/file-log.ts";
+import { Engine, type EngineOptions } from "../engine/engine.ts";
+import { GroupMembership } from "../engine/group-membership.ts";
+import { loadTopology, type TopologyModule } from "../engine/topology-module.ts";
+import type { KafkaOptions } from "../log/kafka-options.ts";
+import type { SharedLog } from "../log/thread-log.ts";
 import { HttpServer } from "../observability/http-server.ts";
 import { createLogger, type Logger } from "../observability/logger.ts";
 import { PrometheusMeter } from "../observability/prometheus-meter.ts";
+import { partitionedInputs } from "../task/application.ts";
 import { defaultSettings, type TaskSettings } from "../task/settings.ts";
-import type { Config } from "./config.ts";
-import { DataFolder } from "./data-folder.ts";
+import type { Topology } from "../topology/graph.ts";
+import type { Config, LoadedConfig } from "./config.ts";
 import { EngineSources } from "./engine-sources.ts";
 import type { Invocation } from "./invocation.ts";
 
@@ -24,30 +28,24 @@ const interrupted = 130;
 /** One run of an application: opens from the log outwards, closes in the opposite order. */
 export class ApplicationRun {
   readonly #invocation: Invocation;
+  readonly #loaded: LoadedConfig;
   readonly #config: Config;
-  readonly #module: string;
-  readonly #parameters: TopologyParameters;
+  readonly #module: TopologyModule;
   readonly #untilEnd: boolean;
   readonly #meter = new PrometheusMeter();
   readonly #logger: Logger;
-  #engine: Engine | undefined;
+  #engine: Engine | null = null;
   #signalled = false;
   #heardMs: number;
 
-  constructor(
-    invocation: Invocation,
-    config: Config,
-    module: string,
-    parameters: TopologyParameters,
-    untilEnd: boolean,
-  ) {
+  constructor(invocation: Invocation, config: LoadedConfig, module: TopologyModule, untilEnd: boolean) {
     this.#invocation = invocation;
-    this.#config = config;
+    this.#loaded = config;
+    this.#config = config.values;
     this.#module = module;
-    this.#parameters = parameters;
     this.#untilEnd = untilEnd;
     const { terminal, clock } = invocation;
-    this.#logger = createLogger({ level: config.logLevel, pretty: terminal.interactive, to: terminal.errors });
+    this.#logger = createLogger({ level: config.values.logLevel, pretty: terminal.interactive, to: terminal.errors });
     this.#heardMs = clock.monotonic();
   }
 
@@ -57,13 +55,12 @@ export class ApplicationRun {
     ended.promise.catch(() => {}); // only a signal waits for it
     const signals = this.#onSignal(ended.promise);
     try {
-      const folder = new DataFolder(this.#invocation.path(this.#config.dataDir));
-      const log = await folder.own(this.#meter);
+      // Before anything is opened: a start creates topics and goes on from the last commit.
+      const topology = await this.#topology();
+      const access = this.#invocation.logOf(this.#loaded, topology.applicationId);
+      const log = await access.own(this.#meter);
       try {
-        const engine = await this.#start(log, folder);
-        this.#engine = engine;
-        if (this.#signalled) await engine.stop();
-        else await this.#serve(engine);
+        await this.#serve(topology, log, access.kafka);
       } finally {
         await log.close();
       }
@@ -77,29 +74,86 @@ export class ApplicationRun {
     }
   }
 
-  async #start(log: OwnedFileLog, folder: DataFolder): Promise<Engine> {
-    const { threads, stateDir, applicationId } = this.#config;
-    const module = { module: this.#module, parameters: this.#parameters };
-    // Before the engine starts: a start creates topics and goes on from the last commit.
-    const { applicationId: own } = await loadTopology(module);
-    if (applicationId !== undefined && applicationId !== own) {
+  async #topology(): Promise<Topology> {
+    const { applicationId } = this.#config;
+    const topology = await loadTopology(this.#module);
+    if (applicationId !== undefined && applicationId !== topology.applicationId) {
       throw new KappaError(
         "KAPPA_CONFIG_INVALID",
-        `the topology is application ${own}, the configuration says ${applicationId}; make them agree`,
+        `the topology is application ${topology.applicationId}, the configuration says ${applicationId}; make them agree`,
       );
     }
+    return topology;
+  }
+
+  /** HTTP listens before the engine starts: a member of the group says where it answers when it joins. */
+  async #serve(topology: Topology, log: SharedLog, kafka: KafkaOptions | null): Promise<void> {
+    const { clock } = this.#invocation;
+    const { httpHost: host, httpPort: port, httpToken: token } = this.#config;
+    const { version } = packageJson;
+    const engine = (): Engine | null => this.#engine;
+    const heardMs = (): number => this.#heardMs;
+    const sources = new EngineSources({ topology, engine, meter: this.#meter, clock, version, heardMs });
+    const server = new HttpServer({ host, port, token }, sources.all, this.#logger);
+    try {
+      const url = await server.listen();
+      await this.#runEngine(log, kafka, url);
+    } finally {
+      await server.close();
+      sources.close();
+    }
+  }
+
+  async #runEngine(log: SharedLog, kafka: KafkaOptions | null, url: string): Promise<void> {
+    const engine = await this.#start(log, kafka, url);
+    this.#engine = engine;
+    const watching = this.#watch(engine);
+    try {
+      if (this.#signalled) return await engine.stop();
+      const { topology, partitions } = engine;
+      this.#logger.info({ application: topology.applicationId, partitions, url }, "started");
+      await engine.finished;
+    } catch (error) {
+      this.#logger.error({ error }, "stopped by an error");
+      throw error;
+    } finally {
+      clearInterval(watching);
+    }
+  }
+
+  #start(log: SharedLog, kafka: KafkaOptions | null, url: string): Promise<Engine> {
+    const { threads, dataDir } = this.#config;
+    const stateDir = this.#invocation.path(this.#config.stateDir);
     return Engine.start({
-      topology: module,
+      topology: this.#module,
       log,
-      dataDir: folder.path,
-      stateDir: this.#invocation.path(stateDir),
+      dataDir: this.#invocation.path(dataDir),
+      stateDir,
       threads: threads === 0 ? availableParallelism() : threads,
       settings: this.#settings(),
       onMetrics: (thread, report) => {
         this.#heardMs = this.#invocation.clock.monotonic();
         this.#meter.merge(thread, report);
       },
+      ...(kafka === null ? {} : { membership: this.#groupOf(kafka, stateDir, url) }),
     });
+  }
+
+  /** This process as a member of the group that shares the tasks. */
+  #groupOf(kafka: KafkaOptions, stateDir: string, url: string): NonNullable<EngineOptions["membership"]> {
+    const { sessionTimeoutMs, httpHost, httpUrl = reachable(url, httpHost) } = this.#config;
+    const { clock } = this.#invocation;
+    return (topology, partitions) =>
+      new GroupMembership({
+        kafka,
+        applicationId: topology.applicationId,
+        topics: partitionedInputs(topology).map(({ topic }) => topic),
+        partitions,
+        stateDir: join(stateDir, topology.applicationId),
+        sessionTimeoutMs,
+        clock,
+        url: () => httpUrl,
+      });
   }
 
   #settings(): TaskSettings {
@@ -115,30 +169,6 @@ export class ApplicationRun {
       cacheBytes,
       untilEnd,
     };
-  }
-
-  async #serve(engine: Engine): Promise<void> {
-    const { clock } = this.#invocation;
-    const { httpHost: host, httpPort: port, httpToken: token } = this.#config;
-    const heardMs = (): number => this.#heardMs;
-    const sources = new EngineSources({ engine, meter: this.#meter, clock, version: packageJson.version, heardMs });
-    let server: HttpServer | undefined;
-    const watching = this.#watch(engine);
-    try {
-      server = new HttpServer({ host, port, token }, sources.all, this.#logger);
-      const url = await server.listen();
-      const { topology, partitions } = engine;
-      this.#logger.info({ application: topology.applicationId, partitions, url }, "started");
-      await engine.finished;
-    } catch (error) {
-      if (engine.state !== "ERROR") await engine.stop();
-      this.#logger.error({ error }, "stopped by an error");
-      throw error;
-    } finally {
-      clearInterval(watching);
-      await server?.close();
-      sources.close();
-    }
   }
 
   /**
@@ -176,4 +206,9 @@ export class ApplicationRun {
     timer.unref();
     return timer;
   }
+}
+
+/** The address for other machines: a server that listens on all addresses has the name of its machine. */
+function reachable(url: string, host: string): string {
+  return host === "0.0.0.0" || host === "::" ? `http://${hostname()}:${new URL(url).port}` : url;
 }

@@ -1,6 +1,6 @@
 import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { optionNames, printableConfig } from "./config.ts";
-import { configOptions, type Invocation } from "./invocation.ts";
+import { configOptions, type Invocation, programOptions } from "./invocation.ts";
 import { jsonLine } from "./plain-text.ts";
 
 /** `kappa config` */
@@ -18,6 +18,7 @@ export function configVerb(invocation: Invocation): CommandUnknownOpts {
         );
       invocation.next("kappa doctor", command);
     });
-  for (const option of configOptions(optionNames.filter((name) => name !== "dataDir"))) verb.addOption(option);
+  for (const option of configOptions(optionNames.filter((name) => !programOptions.includes(name))))
+    verb.addOption(option);
   return verb;
 }

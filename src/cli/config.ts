@@ -3,29 +3,8 @@ import { z } from "zod";
 import { KappaError } from "../core/errors.ts";
 import { logLevels } from "../observability/logger.ts";
 import { defaultSettings } from "../task/settings.ts";
-
-/** What a person needs to know of an option besides its type. */
-export interface OptionDescription {
-  /** One or two sentences: unit, and what happens at the limit. */
-  readonly description: string;
-  /** Environment variable, here and in `.env`. */
-  readonly env: string;
-  /** Command line flag; none for secrets, as a command line is there for every user of the machine to read. */
-  readonly flag?: string;
-  /** The default in words, where it is not a fixed value. */
-  readonly otherwise?: string;
-  readonly secret?: true;
-}
-
-const options = z.registry<OptionDescription>();
-
-/** Accepts the text of an environment variable or flag as well as a number; "" and "1e3" are neither. */
-function integer(min: number, max: number) {
-  const digits = (value: unknown) => (typeof value === "string" && /^-?\d+$/.test(value) ? Number(value) : value);
-  return z.preprocess(digits, z.int().min(min).max(max));
-}
-
-const path = z.string().min(1);
+import { integer, type OptionDescription, options, path } from "./config-option.ts";
+import { serviceOptions } from "./service-options.ts";
 
 /** Every option of the command line, once: types, limits, defaults, names and help. */
 export const configSchema = z.strictObject({
@@ -98,6 +77,17 @@ export const configSchema = z.strictObject({
     env: "HTTP_HOST",
     flag: "--http-host",
   }),
+  httpUrl: z
+    .url({ protocol: /^https?$/, error: "is http://host:port or https://host:port" })
+    .optional()
+    .register(options, {
+      description:
+        "Where the other processes of the application reach this one with state queries, if not where it listens: behind " +
+        "an address translation, or when it listens on all addresses.",
+      env: "HTTP_URL",
+      flag: "--http-url",
+      otherwise: "where it listens",
+    }),
   httpPort: integer(0, 65_535).default(9464).register(options, {
     description: "Port of the same; 0 takes any free one.",
     env: "HTTP_PORT",
@@ -114,6 +104,7 @@ export const configSchema = z.strictObject({
     env: "LOG_LEVEL",
     flag: "--log-level",
   }),
+  ...serviceOptions,
 });
 
 type Parsed = z.output<typeof configSchema>;
@@ -140,6 +131,8 @@ export interface ConfigInputs {
 export interface LoadedConfig {
   readonly values: Config;
   readonly sources: Readonly<Record<OptionName, ConfigSource>>;
+  /** Where each value stands, to be named in a message: `--http-port`, `HTTP_PORT from .env`. */
+  readonly places: Readonly<Record<OptionName, string>>;
 }
 
 export const optionNames = Object.keys(configSchema.shape) as readonly OptionName[];
@@ -159,18 +152,23 @@ export function resolveConfig(inputs: ConfigInputs): LoadedConfig {
   refuseUnknown(inputs.configFile);
   const given: Partial<Record<OptionName, unknown>> = {};
   const sources = {} as Record<OptionName, ConfigSource>;
+  const places = {} as Record<OptionName, string>;
   for (const name of optionNames) {
-    const [source, value] = strongest(name, inputs);
+    const { source, place, value } = strongest(name, inputs);
     sources[name] = source;
+    places[name] = place;
     if (value !== undefined) given[name] = value;
   }
   const parsed = configSchema.safeParse(given);
   if (!parsed.success) {
-    const faults = parsed.error.issues.map(({ path: [name], message }) => fault(name as OptionName, sources, message));
+    // The value itself stays out of the message: it may be a secret.
+    const faults = parsed.error.issues.map(({ path: [name], message }) => {
+      return `${places[name as OptionName]}: ${message.slice(0, 1).toLowerCase()}${message.slice(1)}`;
+    });
     throw new KappaError("KAPPA_CONFIG_INVALID", faults.join("; "));
   }
   const { stateDir = join(parsed.data.dataDir, "state") } = parsed.data;
-  return { values: { ...parsed.data, stateDir }, sources };
+  return { values: { ...parsed.data, stateDir }, sources, places };
 }
 
 /** A configuration as rows to print, secrets masked. */
@@ -189,29 +187,26 @@ export function printableConfig({
   });
 }
 
-function strongest(name: OptionName, inputs: ConfigInputs): [ConfigSource, unknown] {
-  const { env } = describeOption(name);
-  if (inputs.flags[name] !== undefined) return ["flag", inputs.flags[name]];
-  if (inputs.environment[env]) return ["environment", inputs.environment[env]];
-  if (inputs.envFile[env]) return [".env", inputs.envFile[env]];
-  if (Object.hasOwn(inputs.configFile, name) && inputs.configFile[name] !== undefined) {
-    return ["kappa.config.ts", inputs.configFile[name]];
-  }
-  return ["default", undefined];
+interface Given {
+  readonly source: ConfigSource;
+  readonly place: string;
+  readonly value: unknown;
 }
 
-/** The value itself stays out of the message: it may be a secret. */
-function fault(name: OptionName, sources: Record<OptionName, ConfigSource>, message: string): string {
-  const { env, flag } = describeOption(name);
-  const source = sources[name];
-  const where = {
-    flag: flag ?? env,
-    environment: env,
-    ".env": `${env} in .env`,
-    "kappa.config.ts": name,
-    default: name,
-  };
-  return `${where[source]}${source === "kappa.config.ts" ? " in kappa.config.ts" : ""}: ${message.toLowerCase()}`;
+function strongest(name: OptionName, { flags, environment, envFile, configFile }: ConfigInputs): Given {
+  const { env, alias, flag } = describeOption(name);
+  if (flags[name] !== undefined) return { source: "flag", place: flag ?? env, value: flags[name] };
+  const variables = alias === undefined ? [env] : [env, alias];
+  for (const variable of variables) {
+    if (environment[variable]) return { source: "environment", place: variable, value: environment[variable] };
+  }
+  for (const variable of variables) {
+    if (envFile[variable]) return { source: ".env", place: `${variable} in .env`, value: envFile[variable] };
+  }
+  if (Object.hasOwn(configFile, name) && configFile[name] !== undefined) {
+    return { source: "kappa.config.ts", place: `${name} in kappa.config.ts`, value: configFile[name] };
+  }
+  return { source: "default", place: name, value: undefined };
 }
 
 function refuseUnknown(configFile: Readonly<Record<string, unknown>>): void {

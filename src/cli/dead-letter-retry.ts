@@ -1,4 +1,3 @@
-import type { FileLog } from "../log/file-log.ts";
 import type { Log, Topic, TransactionSection, Writer } from "../log/log.ts";
 import { RecordBatchReader, RecordBatchWriter } from "../log/record-batch.ts";
 import { type DeadLetterFilter, type DeadLetterRecord, deadLetterOf, retryHeaders } from "./dead-letter-record.ts";
@@ -6,7 +5,7 @@ import { recordAt } from "./record-finder.ts";
 import { batchesHeld } from "./topic-reader.ts";
 
 export interface RetryOptions {
-  readonly log: FileLog;
+  readonly log: Log;
   /** Dead letters of the application. */
   readonly topic: Topic;
   /** Remembers which were sent again: a record a dead letter, written with it, keyed by its position. */

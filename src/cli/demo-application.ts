@@ -76,7 +76,9 @@ export class DemoApplication {
   async #serve(engine: Engine): Promise<void> {
     const { clock, httpPort, logger } = this.#options;
     const { version } = packageJson;
-    this.#sources = new EngineSources({ engine, meter: this.#meter, clock, version, heardMs: () => this.#heardMs });
+    const { topology } = engine;
+    const heardMs = (): number => this.#heardMs;
+    this.#sources = new EngineSources({ topology, engine: () => engine, meter: this.#meter, clock, version, heardMs });
     const listen = (port: number): Promise<string> => {
       const config = { host: "127.0.0.1", port, token: undefined };
       this.#server = new HttpServer(config, (this.#sources as EngineSources).all, logger);

@@ -37,7 +37,7 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
     .action(async (options, command) => {
       const { terminal } = invocation;
       const wanted = deadLetterFilter(options.where, options.reason);
-      const log = (await invocation.dataFolder(command)).read();
+      const log = await (await invocation.log(command)).read();
       try {
         const topic = await deadLetters(log, (await invocation.config(command)).applicationId);
         const groups = new Map<
@@ -88,7 +88,7 @@ function showVerb(invocation: Invocation): CommandUnknownOpts {
       const { terminal } = invocation;
       const wanted = deadLetterFilter(options.where, options.reason);
       const folder = await invocation.dataFolder(command);
-      const log = folder.read();
+      const log = await (await invocation.log(command)).read();
       try {
         const topic = await deadLetters(log, (await invocation.config(command)).applicationId);
         const decoder = new RecordDecoder(await folder.registry());
@@ -159,8 +159,8 @@ function retryVerb(invocation: Invocation): CommandUnknownOpts {
       const { clock } = invocation;
       const wanted = deadLetterFilter(options.where, options.reason);
       const { applicationId } = await invocation.config(command);
-      const folder = await invocation.dataFolder(command);
-      const log = options.yes ? await folder.connect() : folder.read();
+      const access = await invocation.log(command);
+      const log = options.yes ? await access.write() : await access.read();
       try {
         const topic = await deadLetters(log, applicationId);
         const application = topic.name.replace(/-dead-letters$/, "");

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { KappaError, messageOf } from "../core/errors.ts";
 import { loadTopology, type TopologyParameters } from "../engine/topology-module.ts";
+import type { LoadedConfig } from "./config.ts";
 import { DataFolder } from "./data-folder.ts";
 import { exitCodes } from "./exit-code.ts";
 import { bad, type CheckResult } from "./health-check.ts";
@@ -19,10 +20,12 @@ export function doctorVerb(invocation: Invocation): CommandUnknownOpts {
     .option("--json", "one JSON object a check")
     .action(async (module, options, command) => {
       const { terminal } = invocation;
-      const config = await invocation.config(command);
+      const loaded = await invocation.loadConfig(command);
+      const config = loaded.values;
       const folder = new DataFolder(invocation.path(config.dataDir));
       const checks = await checkMachine(folder, invocation.path(config.stateDir), config);
-      if (module !== undefined) checks.push(...(await topologyChecks(invocation, folder, module, options.param)));
+      if (module !== undefined)
+        checks.push(...(await topologyChecks(invocation, folder, loaded, module, options.param)));
       for (const check of checks) terminal.print(options.json ? jsonLine(check) : lineOf(check));
       const faults = checks.filter(({ ok }) => !ok);
       if (faults.length > 0) invocation.exitCode = exitCodes.no;
@@ -37,6 +40,7 @@ export function doctorVerb(invocation: Invocation): CommandUnknownOpts {
 async function topologyChecks(
   invocation: Invocation,
   folder: DataFolder,
+  config: LoadedConfig,
   module: string,
   parameters: TopologyParameters,
 ): Promise<CheckResult[]> {
@@ -47,7 +51,8 @@ async function topologyChecks(
     const code = error instanceof KappaError ? error.code : "an error in the module";
     return [bad("topology", `${messageOf(error)} (${code})`, `mend ${module}`)];
   }
-  const log = existsSync(folder.logDirectory) ? folder.read() : null;
+  const access = invocation.logOf(config, "kappa-doctor");
+  const log = access.kafka !== null || existsSync(folder.logDirectory) ? await access.read() : null;
   const registry = existsSync(folder.registryDirectory) ? await folder.registry() : null;
   const { checkTopology } = await import("./topology-checks.ts");
   try {

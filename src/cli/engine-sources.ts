@@ -12,20 +12,27 @@ import type {
   StateSource,
   StoreDescription,
   StoreEntry,
+  StreamState,
   TopologyFormat,
   TopologySource,
 } from "../observability/http-sources.ts";
 import { ProcessMetrics } from "../observability/process-metrics.ts";
 import type { PrometheusMeter } from "../observability/prometheus-meter.ts";
 import { describeTopology } from "../topology/describe.ts";
+import type { Topology } from "../topology/graph.ts";
 import { stateKeyOf } from "./state-key-text.ts";
 import { storeDescriptions } from "./store-descriptions.ts";
 
 /** Engine threads report twice a second; after this silence, in ms, one of them hangs. */
 const silenceMaxMs = 30_000;
 
+/** Before there is an engine: alive, since a start may have to wait for services, and ready for nothing. */
+const starting: Health = { state: "CREATED", live: true, modelLoaded: false, restoringTasks: 0, checks: [] };
+
 export interface EngineSourcesOptions {
-  readonly engine: Engine;
+  readonly topology: Topology;
+  /** The engine once it is started; probes and queries come before. */
+  readonly engine: () => Engine | null;
   readonly meter: PrometheusMeter;
   readonly clock: Clock;
   readonly version: string;
@@ -33,18 +40,17 @@ export interface EngineSourcesOptions {
   readonly heardMs: () => number;
 }
 
-/** What HTTP shows of a running engine. */
+/** What HTTP shows of an application, from before its engine starts. */
 export class EngineSources implements HealthSource, InfoSource, MetricsPage, StateSource, TopologySource {
   readonly #options: EngineSourcesOptions;
   readonly #process: ProcessMetrics;
-  readonly #stores: readonly StoreDescription[];
   readonly #stateGauges = new Map<string, Gauge>();
+  #stores: readonly StoreDescription[] | undefined;
 
   constructor(options: EngineSourcesOptions) {
     this.#options = options;
-    const { engine, meter, clock, version } = options;
+    const { meter, clock, version } = options;
     this.#process = new ProcessMetrics(meter, clock);
-    this.#stores = storeDescriptions(engine.topology, engine.partitions);
     meter.gauge("kappa_build_info", version, process.versions.node).set(1);
   }
 
@@ -52,8 +58,25 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
     return { health: this, metrics: this, info: this, topology: this, state: this };
   }
 
+  get #engine(): Engine | null {
+    return this.#options.engine();
+  }
+
+  get #state(): StreamState {
+    return this.#engine?.state ?? "CREATED";
+  }
+
+  /** @throws KAPPA_SERVICE_UNREACHABLE before it is started */
+  #started(): Engine {
+    const engine = this.#engine;
+    if (engine !== null) return engine;
+    throw new KappaError("KAPPA_SERVICE_UNREACHABLE", "the application is starting; try again");
+  }
+
   health(): Health {
-    const { engine, clock, heardMs } = this.#options;
+    const engine = this.#engine;
+    const { clock, heardMs } = this.#options;
+    if (engine === null) return starting;
     const silentMs = clock.monotonic() - heardMs();
     const restoring = engine.state === "RESTORING";
     const live = engine.state !== "ERROR" && (restoring || silentMs <= silenceMaxMs);
@@ -75,15 +98,14 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
   }
 
   info(): Readonly<Record<string, unknown>> {
-    const { engine, version } = this.#options;
-    const { applicationId } = engine.topology;
+    const { topology, version } = this.#options;
+    const engine = this.#engine;
     return {
-      application: applicationId,
+      application: topology.applicationId,
       version,
       node: process.versions.node,
-      state: engine.state,
-      partitions: engine.partitions,
-      tasks: engine.tasks,
+      state: this.#state,
+      ...(engine === null ? {} : { partitions: engine.partitions, tasks: engine.tasks }),
     };
   }
 
@@ -98,24 +120,25 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
   }
 
   #measureState(): void {
-    const { engine, meter } = this.#options;
-    if (!this.#stateGauges.has(engine.state)) {
-      this.#stateGauges.set(engine.state, meter.gauge("kappa_stream_state", engine.state));
+    const now = this.#state;
+    if (!this.#stateGauges.has(now)) {
+      this.#stateGauges.set(now, this.#options.meter.gauge("kappa_stream_state", now));
     }
-    for (const [state, gauge] of this.#stateGauges) gauge.set(state === engine.state ? 1 : 0);
+    for (const [state, gauge] of this.#stateGauges) gauge.set(state === now ? 1 : 0);
   }
 
   describe(format: TopologyFormat): string {
-    return describeTopology(this.#options.engine.topology, format);
+    return describeTopology(this.#options.topology, format);
   }
 
   stores(): readonly StoreDescription[] {
+    this.#stores ??= storeDescriptions(this.#options.topology, this.#started().partitions);
     return this.#stores;
   }
 
   async read(store: string, keyText: string, asOfMs: number | undefined): Promise<StoreEntry | undefined> {
-    const { engine } = this.#options;
-    const description = this.#stores.find(({ name }) => name === store);
+    const engine = this.#started();
+    const description = this.stores().find(({ name }) => name === store);
     if (description === undefined) throw new KappaError("KAPPA_USAGE", `no store ${store}`);
     const key = stateKeyOf(description, keyText);
     const answer = await engine.read(store, key, asOfMs ?? null);

@@ -7,7 +7,7 @@ export const exitCodes = {
   failed: 1,
   /** Wrong arguments or configuration: nothing was done. */
   usage: 2,
-  /** A service, such as a running application, does not answer. */
+  /** A service, such as Kafka or a running application, does not answer: the same may work later. */
   unreachable: 3,
   /** The command worked, and its answer is no: a check failed, nothing was found, results differ. */
   no: 4,
@@ -18,6 +18,6 @@ export function exitCodeOf(error: unknown): number {
   // Help and version also arrive as errors, with 0; every other complaint of the parser is about usage.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
   if (!(error instanceof KappaError)) return exitCodes.failed;
-  if (error.code === "KAPPA_SERVICE_UNREACHABLE") return exitCodes.unreachable;
+  if (error.recovery === "retry") return exitCodes.unreachable;
   return error.recovery === "refuse" ? exitCodes.usage : exitCodes.failed;
 }

@@ -41,7 +41,7 @@ export function explainVerb(invocation: Invocation): CommandUnknownOpts {
     .action(async (id, options, command) => {
       const { terminal } = invocation;
       const folder = await invocation.dataFolder(command);
-      const log = folder.read();
+      const log = await (await invocation.log(command)).read();
       try {
         const topic = await existingTopic(log, options.topic);
         const found = await newestOfKey(log, topic, id);

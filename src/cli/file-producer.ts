@@ -2,8 +2,7 @@ import type { RecordSchema } from "../codec/record-schema.ts";
 import type { Serde } from "../codec/serde.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
-import type { FileLog } from "../log/file-log.ts";
-import type { Writer } from "../log/log.ts";
+import type { Log, Writer } from "../log/log.ts";
 import {
   fileIdentity,
   nothingProduced,
@@ -19,7 +18,7 @@ import type { Terminal } from "./terminal.ts";
 export interface FileProducerOptions {
   readonly topic: string;
   readonly partitions: number;
-  readonly log: FileLog;
+  readonly log: Log;
   readonly clock: Clock;
   readonly terminal: Terminal;
   readonly key: string;

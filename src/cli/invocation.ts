@@ -5,6 +5,8 @@ import { parameterText } from "./arguments.ts";
 import { type Config, describeOption, type LoadedConfig, type OptionName, optionNames } from "./config.ts";
 import { loadConfig } from "./config-files.ts";
 import { DataFolder } from "./data-folder.ts";
+import { kafkaOptionsOf } from "./kafka-connection.ts";
+import { EmbeddedLogAccess, KafkaLogAccess, type LogAccess } from "./log-access.ts";
 import { shellWord } from "./plain-text.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -48,14 +50,27 @@ export class Invocation {
     return new DataFolder(this.path((await this.config(command)).dataDir));
   }
 
+  /** The log the configuration names: Kafka's topics when it names brokers, else those of the data folder. */
+  async log(command: CommandWithOptions): Promise<LogAccess> {
+    return this.logOf(await this.loadConfig(command), "kappa");
+  }
+
+  /** @param clientId name in the logs and quotas of the brokers */
+  logOf(config: LoadedConfig, clientId: string): LogAccess {
+    const kafka = kafkaOptionsOf(config, clientId, (file) => this.path(file));
+    if (kafka !== undefined) return new KafkaLogAccess(kafka, config.places.bootstrapServers);
+    return new EmbeddedLogAccess(new DataFolder(this.path(config.values.dataDir)));
+  }
+
   /**
-   * Says which command to type next, so that it runs as printed: with the data folder and the parameters of the topology
-   * that this one was given.
+   * Says which command to type next, so that it runs as printed: with the data folder, the brokers and the parameters of
+   * the topology that this one was given.
    */
   next(words: string, command: CommandWithOptions): void {
-    const { dataDir, param } = command.optsWithGlobals();
+    const { dataDir, bootstrapServers, param } = command.optsWithGlobals();
     const given = [words];
     if (typeof dataDir === "string") given.push(`--data-dir ${shellWord(dataDir)}`);
+    if (typeof bootstrapServers === "string") given.push(`--bootstrap-servers ${shellWord(bootstrapServers)}`);
     if (/\.[mc]?[jt]s(?!\w)/.test(words) && typeof param === "object" && param !== null) {
       for (const [name, value] of Object.entries(param))
         given.push(`--param ${shellWord(`${name}=${parameterText(value)}`)}`);
@@ -67,6 +82,9 @@ export class Invocation {
     return resolve(this.directory, relative);
   }
 }
+
+/** Options that are flags of the program, and so of every verb. */
+export const programOptions: readonly OptionName[] = ["dataDir", "bootstrapServers"];
 
 /** The flag of an option of the configuration; undefined for secrets, which have none. */
 export function configOption(name: OptionName): Option | undefined {

@@ -7,7 +7,7 @@ import { RecordSchema } from "../codec/record-schema.ts";
 import { valueSubject } from "../codec/schema-registry.ts";
 import type { Serde } from "../codec/serde.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
-import type { FileLog } from "../log/file-log.ts";
+import type { Log } from "../log/log.ts";
 import { wholeNumber } from "./arguments.ts";
 import { FileProducer } from "./file-producer.ts";
 import type { Invocation } from "./invocation.ts";
@@ -45,7 +45,7 @@ export function produceVerb(invocation: Invocation): CommandUnknownOpts {
       const { terminal, clock } = invocation;
       const folder = await invocation.dataFolder(command);
       const schema = await readSchema(options.schema === undefined ? undefined : invocation.path(options.schema));
-      const log = await folder.connect();
+      const log = await (await invocation.log(command)).write();
       try {
         const registry = await folder.registry();
         const { serde, rowSchema } = await serdeOf(topic, options.format, schema, registry);
@@ -133,7 +133,7 @@ const plainJson: Serde<RowFields> = {
 };
 
 /** @returns the partitions of the topic, which is created if need be */
-async function createTopic(log: FileLog, topic: string, partitions: number | undefined): Promise<number> {
+async function createTopic(log: Log, topic: string, partitions: number | undefined): Promise<number> {
   const wanted = partitions ?? (await log.topic(topic))?.partitions ?? 8;
   await log.createTopic(topic, { partitions: wanted });
   await log.createTopic(progressTopic, { partitions: 1 });

@@ -8,7 +8,7 @@ import { deadLetterVerbs } from "./dlq.ts";
 import { doctorVerb } from "./doctor.ts";
 import { exitCodeOf } from "./exit-code.ts";
 import { explainVerb } from "./explain.ts";
-import { configOptions, Invocation } from "./invocation.ts";
+import { configOptions, Invocation, programOptions } from "./invocation.ts";
 import { produceVerb } from "./produce.ts";
 import { rulesVerbs } from "./rules.ts";
 import { runVerb } from "./run.ts";
@@ -54,7 +54,7 @@ function programOf(invocation: Invocation, { out, err }: Surroundings) {
     .showHelpAfterError("(kappa --help lists the verbs, kappa VERB --help the options of one)")
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ writeOut: (text) => void out.write(text), writeErr: (text) => void err.write(text) });
-  for (const option of configOptions(["dataDir"])) program.addOption(option);
+  for (const option of configOptions(programOptions)) program.addOption(option);
   for (const verb of [
     demoVerb(invocation),
     runVerb(invocation),

@@ -1,7 +1,6 @@
 import { Argument, Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 import { KappaError } from "../core/errors.ts";
 import { loadTopology } from "../engine/topology-module.ts";
-import type { FileLog } from "../log/file-log.ts";
 import type { Log, Topic } from "../log/log.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import { isGlobalTable, partitionedInputs } from "../task/application.ts";
@@ -47,7 +46,7 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
     .option("--json", "one JSON object a line")
     .action(async (options, command) => {
       const { terminal } = invocation;
-      const log = (await invocation.dataFolder(command)).read();
+      const log = await (await invocation.log(command)).read();
       try {
         const topics = await log.topics();
         const internal = internalTopics(topics);
@@ -125,7 +124,7 @@ function createVerb(invocation: Invocation): CommandUnknownOpts {
         retentionMs: options.retention,
         retentionBytes: options.retentionBytes,
       };
-      const log = await (await invocation.dataFolder(command)).connect();
+      const log = await (await invocation.log(command)).write();
       try {
         for (const name of wanted) {
           const verdict = await createTopic(log, name, config, options.dryRun === true);
@@ -139,7 +138,7 @@ function createVerb(invocation: Invocation): CommandUnknownOpts {
 }
 
 async function createTopic(
-  log: FileLog,
+  log: Log,
   name: string,
   config: Parameters<Log["createTopic"]>[1],
   dryRun: boolean,
@@ -164,7 +163,7 @@ function tailVerb(invocation: Invocation): CommandUnknownOpts {
     .option("--json", "one JSON object a line, with headers")
     .action(async (name, options, command) => {
       const folder = await invocation.dataFolder(command);
-      const log = folder.read();
+      const log = await (await invocation.log(command)).read();
       try {
         const topic = await existingTopic(log, name);
         const printed = await tailTopic({ ...options, topic, log, registry: await folder.registry(), invocation });
@@ -184,7 +183,7 @@ function exportVerb(invocation: Invocation): CommandUnknownOpts {
     .option("--from <position>", `where to start: ${positionForms}`, "earliest")
     .action(async (name, options, command) => {
       const folder = await invocation.dataFolder(command);
-      const log = folder.read();
+      const log = await (await invocation.log(command)).read();
       const path = invocation.path(options.out);
       try {
         const topic = await existingTopic(log, name);
@@ -211,7 +210,7 @@ function hashVerb(invocation: Invocation): CommandUnknownOpts {
     .option("--json", "one JSON object a line")
     .action(async (names, options, command) => {
       const { terminal } = invocation;
-      const log = (await invocation.dataFolder(command)).read();
+      const log = await (await invocation.log(command)).read();
       try {
         for (const name of names) {
           const topic = await existingTopic(log, name);

@@ -1,9 +1,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { Writable } from "node:stream";
 import { runProgram } from "../../src/cli/program.ts";
 import { systemClock } from "../../src/core/clock.ts";
+
+// Commands read the environment: a broker that the tests as a whole were given must not become theirs.
+delete process.env.KAFKA_BOOTSTRAP_SERVERS;
+delete process.env.KAFKA_BROKERS;
 
 /** What a command left behind. */
 export interface Outcome {

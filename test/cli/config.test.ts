@@ -51,6 +51,12 @@ test("with nothing given every value is its default", () => {
     httpHost: "127.0.0.1",
     httpPort: 9464,
     logLevel: "info",
+    securityProtocol: "PLAINTEXT",
+    saslPlainWithoutTls: false,
+    sessionTimeoutMs: 6000,
+    transactionTimeoutMs: 10_000,
+    compression: "none",
+    replicationFactor: -1,
   });
   assert.deepEqual([...new Set(Object.values(sources))], ["default"]);
 });
@@ -115,9 +121,34 @@ test("secrets are masked when printed and stay out of refusals", () => {
   assert.ok(!refusal({ environment: { HTTP_TOKEN: "canary-4242" } }).includes("canary"));
 });
 
+test("a secret may stand in a file, whose last line end is not part of it", async () => {
+  const tokenFile = join(directory, "token");
+  writeFileSync(tokenFile, "canary-4242-canary\n");
+  writeFileSync(join(directory, ".env"), "HTTP_TOKEN_FILE=token\nKAFKA_SASL_USERNAME_FILE=token\n");
+  const { values, sources } = await loadConfig({}, directory);
+  assert.equal(values.httpToken, "canary-4242-canary");
+  assert.equal(sources.httpToken, ".env");
+  assert.equal(values.saslUsername, undefined, "what is no secret is not looked for in files");
+  writeFileSync(join(directory, ".env"), "HTTP_TOKEN_FILE=gone\n");
+  await assert.rejects(loadConfig({}, directory), /HTTP_TOKEN_FILE: cannot read gone/);
+  writeFileSync(join(directory, ".env"), "HTTP_TOKEN_FILE=token\nHTTP_TOKEN=canary-4242-canary\n");
+  await assert.rejects(loadConfig({}, directory), /HTTP_TOKEN and HTTP_TOKEN_FILE are both set/);
+});
+
+test("the brokers have two variables, of which Kafka's own name is the stronger", () => {
+  const given = (environment: Record<string, string>) => resolveConfig({ ...nothing, environment });
+  const alias = given({ KAFKA_BROKERS: "a:1, [::1]:2" });
+  assert.deepEqual(alias.values.bootstrapServers, ["a:1", "[::1]:2"]);
+  assert.equal(alias.places.bootstrapServers, "KAFKA_BROKERS");
+  const both = given({ KAFKA_BROKERS: "a:1", KAFKA_BOOTSTRAP_SERVERS: "b:2" });
+  assert.deepEqual(both.values.bootstrapServers, ["b:2"]);
+  assert.match(refusal({ flags: { bootstrapServers: "kafka" } }), /^--bootstrap-servers: is host:port/);
+  assert.match(refusal({ environment: { KAFKA_BROKERS: "http://a:1" } }), /^KAFKA_BROKERS: is host:port/);
+});
+
 test("every option has its own variable and, unless it is a secret, its own flag", () => {
   const described = optionNames.map(describeOption);
-  assert.equal(new Set(described.map(({ env }) => env)).size, described.length);
+  assert.equal(new Set(described.flatMap(({ env, alias }) => [env, alias ?? env])).size, described.length + 1);
   const flags = described.filter(({ secret }) => !secret).map(({ flag }) => flag);
   assert.ok(!flags.includes(undefined));
   assert.equal(new Set(flags).size, flags.length);

@@ -1,0 +1,103 @@
+import { existsSync } from "node:fs";
+import { KappaError, messageOf } from "../core/errors.ts";
+import type { Meter } from "../core/meter.ts";
+import { connectFileLog, readFileLog } from "../log/file-log-socket.ts";
+import { KafkaLog } from "../log/kafka-log.ts";
+import type { KafkaOptions } from "../log/kafka-options.ts";
+import type { Log } from "../log/log.ts";
+import type { SharedLog } from "../log/thread-log.ts";
+import type { DataFolder } from "./data-folder.ts";
+
+/** How commands open the log. */
+export interface LogAccess {
+  /** What connects to Kafka; null for the embedded log. */
+  readonly kafka: KafkaOptions | null;
+  /** For a command that only reads: what is durable. @throws KAPPA_USAGE when there is no log */
+  read(): Promise<Log>;
+  /** For a command that writes. */
+  write(): Promise<Log>;
+  /** For the process that runs an application. @throws KAPPA_LOG_LOCKED */
+  own(meter: Meter): Promise<SharedLog>;
+}
+
+/** The embedded log of a data folder: read beside a live run, written through it, owned by one process. */
+export class EmbeddedLogAccess implements LogAccess {
+  readonly kafka = null;
+  readonly #folder: DataFolder;
+
+  constructor(folder: DataFolder) {
+    this.#folder = folder;
+  }
+
+  async read(): Promise<Log> {
+    const { logDirectory, path } = this.#folder;
+    if (!existsSync(logDirectory)) {
+      throw new KappaError(
+        "KAPPA_USAGE",
+        `there is no log in ${path}; name another folder with --data-dir, or fill this one: kappa produce --help`,
+        { dataDir: path },
+      );
+    }
+    return readFileLog(logDirectory);
+  }
+
+  write(): Promise<Log> {
+    return connectFileLog({ directory: this.#folder.logDirectory });
+  }
+
+  own(meter: Meter): Promise<SharedLog> {
+    return this.#folder.own(meter);
+  }
+}
+
+/** The topics of a Kafka cluster: any number of processes read and write them. */
+export class KafkaLogAccess implements LogAccess {
+  readonly kafka: KafkaOptions;
+  readonly #place: string;
+
+  /** @param place which option names the brokers, for messages */
+  constructor(kafka: KafkaOptions, place: string) {
+    this.kafka = kafka;
+    this.#place = place;
+  }
+
+  async #open(): Promise<KafkaLog> {
+    try {
+      return await KafkaLog.open(this.kafka);
+    } catch (error) {
+      throw this.#explained(error);
+    }
+  }
+
+  /** Whoever types a command has to know which address was tried, who named it, and what to type instead. */
+  #explained(error: unknown): unknown {
+    if (!(error instanceof KappaError)) return error;
+    const { code, context, cause, message } = error;
+    const servers = this.kafka.bootstrapServers.join(", ");
+    const place = this.#place.replace(" in ", " from ");
+    if (code === "KAPPA_LOG_UNAVAILABLE") {
+      const why = messageOf(cause ?? error).replace(/^Connection error: /, "");
+      const said = `cannot reach Kafka at ${servers} (${place}): ${why}`;
+      return new KappaError(
+        code,
+        `${said}. Start one: npm run stack — or try without Kafka: npm start`,
+        context,
+        error,
+      );
+    }
+    if (code !== "KAPPA_LOG_REFUSED") return error;
+    return new KappaError(code, message.replace(servers, `${servers} (${place})`), context, error);
+  }
+
+  read(): Promise<Log> {
+    return this.#open();
+  }
+
+  write(): Promise<Log> {
+    return this.#open();
+  }
+
+  own(): Promise<SharedLog> {
+    return this.#open();
+  }
+}
