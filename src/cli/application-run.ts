@@ -18,11 +18,15 @@ import type { Topology } from "../topology/graph.ts";
 import type { Config, LoadedConfig } from "./config.ts";
 import { EngineSources } from "./engine-sources.ts";
 import type { Invocation } from "./invocation.ts";
+import { OwnerQueries } from "./owner-queries.ts";
+import { bindStateFolder } from "./state-origin.ts";
 
 /** How long a drain may take after the first signal, in ms; what is not done by then is done by the next start. */
 const drainMs = 10_000;
 /** How often the state of the engine is looked at, in ms, to log that it changed. */
 const watchMs = 250;
+/** How often a restore is logged, in ms. */
+const restoreEveryMs = 5000;
 const interrupted = 130;
 
 /** One run of an application: opens from the log outwards, closes in the opposite order. */
@@ -60,6 +64,8 @@ export class ApplicationRun {
       const access = this.#invocation.logOf(this.#loaded, topology.applicationId);
       const log = await access.own(this.#meter);
       try {
+        const stateDir = join(this.#invocation.path(this.#config.stateDir), topology.applicationId);
+        bindStateFolder(stateDir, await access.origin());
         await this.#serve(topology, log, access.kafka);
       } finally {
         await log.close();
@@ -93,21 +99,22 @@ export class ApplicationRun {
     const { version } = packageJson;
     const engine = (): Engine | null => this.#engine;
     const heardMs = (): number => this.#heardMs;
-    const sources = new EngineSources({ topology, engine, meter: this.#meter, clock, version, heardMs });
+    const owners = new OwnerQueries(token);
+    const sources = new EngineSources({ topology, engine, meter: this.#meter, clock, version, heardMs, owners });
     const server = new HttpServer({ host, port, token }, sources.all, this.#logger);
     try {
       const url = await server.listen();
-      await this.#runEngine(log, kafka, url);
+      await this.#runEngine(log, kafka, url, sources);
     } finally {
       await server.close();
       sources.close();
     }
   }
 
-  async #runEngine(log: SharedLog, kafka: KafkaOptions | null, url: string): Promise<void> {
+  async #runEngine(log: SharedLog, kafka: KafkaOptions | null, url: string, sources: EngineSources): Promise<void> {
     const engine = await this.#start(log, kafka, url);
     this.#engine = engine;
-    const watching = this.#watch(engine);
+    const watching = this.#watch(engine, sources);
     try {
       if (this.#signalled) return await engine.stop();
       const { topology, partitions } = engine;
@@ -196,12 +203,21 @@ export class ApplicationRun {
     );
   }
 
-  #watch(engine: Engine): NodeJS.Timeout {
+  /** Logs that the state changed, and while tasks are restored how far they are. */
+  #watch(engine: Engine, sources: EngineSources): NodeJS.Timeout {
     let seen: string | undefined;
+    let saidMs = this.#invocation.clock.monotonic();
     const timer = setInterval(() => {
+      const { tasks, commitsLeft, secondsLeft } = sources.restoreForecast();
+      const nowMs = this.#invocation.clock.monotonic();
+      if (tasks > 0 && nowMs - saidMs >= restoreEveryMs) {
+        saidMs = nowMs;
+        const left = secondsLeft === null ? {} : { secondsLeft: Math.ceil(secondsLeft) };
+        this.#logger.info({ tasks, commitsLeft, ...left }, "restoring");
+      }
       if (engine.state === seen) return;
       seen = engine.state;
-      this.#logger.info({ state: seen, tasks: engine.partitions }, "state");
+      this.#logger.info({ state: seen, tasks: engine.owned.length }, "state");
     }, watchMs);
     timer.unref();
     return timer;

@@ -20,6 +20,8 @@ import { ProcessMetrics } from "../observability/process-metrics.ts";
 import type { PrometheusMeter } from "../observability/prometheus-meter.ts";
 import { describeTopology } from "../topology/describe.ts";
 import type { Topology } from "../topology/graph.ts";
+import type { OwnerQueries } from "./owner-queries.ts";
+import { type Forecast, RestoreForecast } from "./restore-forecast.ts";
 import { stateKeyOf } from "./state-key-text.ts";
 import { storeDescriptions } from "./store-descriptions.ts";
 
@@ -27,7 +29,16 @@ import { storeDescriptions } from "./store-descriptions.ts";
 const silenceMaxMs = 30_000;
 
 /** Before there is an engine: alive, since a start may have to wait for services, and ready for nothing. */
-const starting: Health = { state: "CREATED", live: true, modelLoaded: false, restoringTasks: 0, checks: [] };
+const starting: Health = {
+  state: "CREATED",
+  live: true,
+  modelLoaded: false,
+  restoringTasks: 0,
+  restoreSecondsLeft: null,
+  checks: [],
+};
+
+const notJoined = "the group does not count this process in: it waits for the brokers, or for other processes";
 
 export interface EngineSourcesOptions {
   readonly topology: Topology;
@@ -38,6 +49,8 @@ export interface EngineSourcesOptions {
   readonly version: string;
   /** When engine threads last reported; as `Clock.monotonic`. */
   readonly heardMs: () => number;
+  /** Asks the other processes of the application; absent when there are none. */
+  readonly owners?: OwnerQueries;
 }
 
 /** What HTTP shows of an application, from before its engine starts. */
@@ -45,12 +58,15 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
   readonly #options: EngineSourcesOptions;
   readonly #process: ProcessMetrics;
   readonly #stateGauges = new Map<string, Gauge>();
+  readonly #restoreSeconds: Gauge;
+  readonly #forecast = new RestoreForecast();
   #stores: readonly StoreDescription[] | undefined;
 
   constructor(options: EngineSourcesOptions) {
     this.#options = options;
     const { meter, clock, version } = options;
     this.#process = new ProcessMetrics(meter, clock);
+    this.#restoreSeconds = meter.gauge("kappa_restore_remaining_seconds");
     meter.gauge("kappa_build_info", version, process.versions.node).set(1);
   }
 
@@ -81,20 +97,41 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
     const restoring = engine.state === "RESTORING";
     const live = engine.state !== "ERROR" && (restoring || silentMs <= silenceMaxMs);
     const lag = engine.tasks.reduce((sum, task) => sum + task.lag, 0);
+    const { commitsLeft, secondsLeft } = this.restoreForecast();
+    const closed = this.#closedTasks(engine);
     return {
       state: engine.state,
       live,
       modelLoaded: !restoring,
-      restoringTasks: restoring ? Math.max(1, engine.restoring.size) : 0,
+      restoringTasks: closed.length > 0 ? closed.length : Number(restoring),
+      restoreSecondsLeft: secondsLeft === null ? null : Math.ceil(secondsLeft),
       checks: [
         {
           name: "threads",
           ok: live,
           detail: live ? "engine threads report" : `no engine thread reported for ${Math.round(silentMs)} ms`,
         },
+        {
+          name: "group",
+          ok: engine.group.joined,
+          detail: engine.group.joined ? `runs ${engine.owned.length} of ${engine.partitions} tasks` : notJoined,
+        },
+        { name: "tasks", ok: closed.length === 0, detail: tasksDetail(closed, commitsLeft, secondsLeft) },
         { name: "lag", ok: true, detail: `${lag} input records not taken yet` },
       ],
     };
+  }
+
+  /** Tasks that this process is to run and that do not report: not open yet, or waiting for the log to come back. */
+  #closedTasks(engine: Engine): readonly number[] {
+    const open = new Set(engine.tasks.map(({ partition }) => partition));
+    return engine.owned.filter((partition) => !open.has(partition));
+  }
+
+  /** How far restoring is. To be asked now and then: the pace is what was done between two calls. */
+  restoreForecast(): Forecast {
+    const restoring = this.#engine?.restoring ?? new Map();
+    return this.#forecast.of(restoring, this.#options.clock.monotonic());
   }
 
   info(): Readonly<Record<string, unknown>> {
@@ -105,8 +142,12 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
       version,
       node: process.versions.node,
       state: this.#state,
-      ...(engine === null ? {} : { partitions: engine.partitions, tasks: engine.tasks }),
+      ...(engine === null ? {} : this.#infoOf(engine)),
     };
+  }
+
+  #infoOf({ partitions, owned, group, tasks }: Engine): Readonly<Record<string, unknown>> {
+    return { partitions, owned, group, tasks };
   }
 
   get contentType(): string {
@@ -125,6 +166,7 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
       this.#stateGauges.set(now, this.#options.meter.gauge("kappa_stream_state", now));
     }
     for (const [state, gauge] of this.#stateGauges) gauge.set(state === now ? 1 : 0);
+    this.#restoreSeconds.set(this.restoreForecast().secondsLeft ?? 0);
   }
 
   describe(format: TopologyFormat): string {
@@ -136,16 +178,37 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
     return this.#stores;
   }
 
-  async read(store: string, keyText: string, asOfMs: number | undefined): Promise<StoreEntry | undefined> {
+  async read(
+    store: string,
+    keyText: string,
+    asOfMs: number | undefined,
+    passedOn: boolean,
+  ): Promise<StoreEntry | undefined> {
     const engine = this.#started();
     const description = this.stores().find(({ name }) => name === store);
     if (description === undefined) throw new KappaError("KAPPA_USAGE", `no store ${store}`);
     const key = stateKeyOf(description, keyText);
-    const answer = await engine.read(store, key, asOfMs ?? null);
-    return answer === null ? undefined : { partition: partitionOf(key, engine.partitions), ...answer };
+    const partition = partitionOf(key, engine.partitions);
+    try {
+      const answer = await engine.read(store, key, asOfMs ?? null);
+      return answer === null ? undefined : { partition, ...answer };
+    } catch (error) {
+      const owner = error instanceof KappaError && error.code === "KAPPA_STATE_ELSEWHERE" && error.context.owner;
+      const { owners } = this.#options;
+      // What was passed on to the wrong process is asked again by who has asked: the task is on its way.
+      if (typeof owner !== "string" || owners === undefined || passedOn) throw error;
+      return await owners.read(owner, partition, store, keyText, asOfMs);
+    }
   }
 
   close(): void {
     this.#process.close();
   }
+}
+
+function tasksDetail(closed: readonly number[], commitsLeft: number, secondsLeft: number | null): string {
+  if (closed.length === 0) return "every task is open";
+  const left = secondsLeft === null ? "" : `, about ${Math.ceil(secondsLeft)} s`;
+  const commits = commitsLeft === 0 ? "" : `: ${commitsLeft} commits left to apply${left}`;
+  return `not open are tasks ${closed.join(", ")}${commits}`;
 }

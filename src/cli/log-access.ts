@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { KappaError, messageOf } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
 import { connectFileLog, readFileLog } from "../log/file-log-socket.ts";
+import { KafkaCluster } from "../log/kafka-cluster.ts";
 import { KafkaLog } from "../log/kafka-log.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
 import type { Log } from "../log/log.ts";
@@ -12,6 +13,8 @@ import type { DataFolder } from "./data-folder.ts";
 export interface LogAccess {
   /** What connects to Kafka; null for the embedded log. */
   readonly kafka: KafkaOptions | null;
+  /** Names the log, apart from every other one that state could be of. */
+  origin(): Promise<string>;
   /** For a command that only reads: what is durable. @throws KAPPA_USAGE when there is no log */
   read(): Promise<Log>;
   /** For a command that writes. */
@@ -27,6 +30,11 @@ export class EmbeddedLogAccess implements LogAccess {
 
   constructor(folder: DataFolder) {
     this.#folder = folder;
+  }
+
+  /** Which journal it is, state tells by itself. */
+  origin(): Promise<string> {
+    return Promise.resolve("the embedded log");
   }
 
   async read(): Promise<Log> {
@@ -87,6 +95,15 @@ export class KafkaLogAccess implements LogAccess {
     }
     if (code !== "KAPPA_LOG_REFUSED") return error;
     return new KappaError(code, message.replace(servers, `${servers} (${place})`), context, error);
+  }
+
+  async origin(): Promise<string> {
+    const cluster = await KafkaCluster.connect(this.kafka);
+    try {
+      return `Kafka cluster ${(await cluster.describe()).id}`;
+    } finally {
+      await cluster.close();
+    }
   }
 
   read(): Promise<Log> {

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { KappaError } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
@@ -26,28 +26,35 @@ export interface HeldKey {
 /**
  * The state of an application that does not run, from its folder: as of the last time each task wrote it to disk, which
  * is at most a second before the task ended. Nothing is changed.
+ *
+ * Of an application that several processes run, a folder has the tasks that its own process ran.
  */
 export class StateFolder {
   readonly stores: readonly StoreDescription[];
+  /** Tasks of the application. */
   readonly partitions: number;
+  /** Tasks whose state is here. */
+  readonly held: readonly number[];
   readonly #topology: Topology;
   readonly #directory: string;
+  readonly #paths: ReadonlyMap<number, string>;
 
   /** @param stateDir folder of all applications' state @throws KAPPA_USAGE when the application has none there */
   static async open(stateDir: string, topology: Topology): Promise<StateFolder> {
     const directory = join(stateDir, topology.applicationId);
-    const names = existsSync(directory) ? await readdir(directory) : [];
-    const partitions = names.filter((name) => /^\d+$/.test(name)).length;
-    if (partitions > 0) return new StateFolder(topology, directory, partitions);
+    const paths = existsSync(directory) ? await newestPaths(directory) : new Map<number, string>();
+    if (paths.size > 0) return new StateFolder(topology, directory, paths, await partitionsIn(paths));
     throw new KappaError(
       "KAPPA_USAGE",
       `application ${topology.applicationId} has no state in ${directory}; run it, or name another --state-dir`,
     );
   }
 
-  private constructor(topology: Topology, directory: string, partitions: number) {
+  private constructor(topology: Topology, directory: string, paths: ReadonlyMap<number, string>, partitions: number) {
     this.#topology = topology;
     this.#directory = directory;
+    this.#paths = paths;
+    this.held = [...paths.keys()].sort((a, b) => a - b);
     this.partitions = partitions;
     this.stores = storeDescriptions(topology, partitions);
   }
@@ -83,7 +90,8 @@ export class StateFolder {
       });
     }
     let left = limit;
-    for (let partition = 0; partition < this.partitions && left > 0; partition++) {
+    for (const partition of this.held) {
+      if (left === 0) return;
       const found: HeldKey[] = await this.#withTask(partition, async (database) => {
         const keys: HeldKey[] = [];
         for await (const key of database.keys(name, prefix)) {
@@ -100,7 +108,7 @@ export class StateFolder {
   /** Keys of every store in every task. */
   async counts(): Promise<{ readonly store: string; readonly partition: number; readonly keys: number }[]> {
     const counts: { store: string; partition: number; keys: number }[] = [];
-    for (let partition = 0; partition < this.partitions; partition++) {
+    for (const partition of this.held) {
       await this.#withTask(partition, async (database) => {
         for (const { name } of this.stores) counts.push({ store: name, partition, keys: await database.count(name) });
       });
@@ -112,20 +120,15 @@ export class StateFolder {
     partition: number,
     use: (database: StateDatabase, stores: TaskStores) => Answer | Promise<Answer>,
   ): Promise<Answer> {
-    const path = join(this.#directory, String(partition));
-    if (!existsSync(path)) {
+    const path = this.#paths.get(partition);
+    if (path === undefined) {
       throw new KappaError(
         "KAPPA_USAGE",
-        `${this.#directory} has ${this.partitions} tasks, but none of partition ${partition}: it is not complete`,
+        `task ${partition} has no state in ${this.#directory}, only ${this.held.join(", ")} of ${this.partitions} tasks ` +
+          "have: another process ran it; ask the running application with --url, or name its --state-dir",
       );
     }
-    const backend = await LevelBackend.open({ path });
-    try {
-      const database = await StateDatabase.open({ backend, cacheBytes });
-      return await use(database, new TaskStores(this.#topology, database));
-    } finally {
-      await backend.close();
-    }
+    return withDatabase(path, (database) => use(database, new TaskStores(this.#topology, database)));
   }
 
   /** Order time of the stage that a store belongs to; undefined when the task never wrote its state. */
@@ -136,4 +139,38 @@ export class StateFolder {
     const stage = this.#topology.subTopologies.findIndex(({ nodes }) => nodes.some(({ name }) => name === store));
     return record.stages[stage]?.orderTimeMs;
   }
+}
+
+async function withDatabase<Answer>(
+  path: string,
+  use: (database: StateDatabase) => Answer | Promise<Answer>,
+): Promise<Answer> {
+  const backend = await LevelBackend.open({ path });
+  try {
+    return await use(await StateDatabase.open({ backend, cacheBytes }));
+  } finally {
+    await backend.close();
+  }
+}
+
+/** The database of each task that was written last: one that another process held open was evaded (`3-2` beside `3`). */
+async function newestPaths(directory: string): Promise<Map<number, string>> {
+  const newest = new Map<number, { readonly path: string; readonly writtenMs: number }>();
+  for (const name of await readdir(directory)) {
+    if (!/^\d+(-\d+)?$/.test(name)) continue;
+    const partition = Number.parseInt(name, 10);
+    const path = join(directory, name);
+    const { mtimeMs: writtenMs } = await stat(path);
+    if (writtenMs >= (newest.get(partition)?.writtenMs ?? 0)) newest.set(partition, { path, writtenMs });
+  }
+  return new Map([...newest].map(([partition, { path }]) => [partition, path]));
+}
+
+/** How many tasks the application has, as one of them wrote it; before the first commit, as many as are here. */
+async function partitionsIn(paths: ReadonlyMap<number, string>): Promise<number> {
+  for (const path of paths.values()) {
+    const position = await withDatabase(path, (database) => database.position);
+    if (position !== null) return parseCommitRecord(position).partitions;
+  }
+  return paths.size;
 }

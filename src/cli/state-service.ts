@@ -1,5 +1,5 @@
 import { KappaError, messageOf } from "../core/errors.ts";
-import type { StoreDescription } from "../observability/http-sources.ts";
+import { passedOnHeader, type StoreDescription } from "../observability/http-sources.ts";
 
 /** What a store holds under a key. */
 export interface StateAnswer {
@@ -12,16 +12,28 @@ export interface StateAnswer {
 }
 
 /** How long a running application may take to answer, in ms. */
-const answerMs = 10_000;
+const answerMsDefault = 10_000;
+
+export interface StateServiceOptions {
+  /** Whether another process passes a query on, which then is not passed on a second time. */
+  readonly passedOn?: boolean;
+  /** How long an answer may take, in ms. */
+  readonly answerMs?: number;
+}
 
 /** The state of a running application, asked over HTTP. */
 export class StateService {
   readonly #url: string;
-  readonly #token: string | undefined;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #answerMs: number;
 
-  constructor(url: string, token: string | undefined) {
+  constructor(url: string, token: string | undefined, options: StateServiceOptions = {}) {
     this.#url = url.replace(/\/+$/, "");
-    this.#token = token;
+    this.#headers = {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(options.passedOn ? { [passedOnHeader]: "1" } : {}),
+    };
+    this.#answerMs = options.answerMs ?? answerMsDefault;
   }
 
   /** @throws KAPPA_SERVICE_UNREACHABLE */
@@ -51,9 +63,8 @@ export class StateService {
     let response: Response;
     let body: unknown;
     try {
-      const headers: Record<string, string> =
-        this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` };
-      response = await fetch(`${this.#url}${path}`, { headers, signal: AbortSignal.timeout(answerMs) });
+      const [headers, signal] = [this.#headers, AbortSignal.timeout(this.#answerMs)];
+      response = await fetch(`${this.#url}${path}`, { headers, signal });
       body = await response.json();
     } catch (error) {
       const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
@@ -67,8 +78,8 @@ export class StateService {
     if (response.ok || response.status === 404) return { status: response.status, body };
     const said = (body as { readonly error?: unknown }).error ?? response.statusText;
     const hint = response.status === 401 ? "; set HTTP_TOKEN as the application has it" : "";
-    throw new KappaError("KAPPA_USAGE", `${this.#url} answers ${response.status}: ${String(said)}${hint}`, {
-      url: this.#url,
-    });
+    // 503: the same question may be answered later.
+    const code = response.status === 503 ? "KAPPA_SERVICE_UNREACHABLE" : "KAPPA_USAGE";
+    throw new KappaError(code, `${this.#url} answers ${response.status}: ${String(said)}${hint}`, { url: this.#url });
   }
 }

@@ -91,6 +91,7 @@ function scanVerb(invocation: Invocation): CommandUnknownOpts {
         );
         await terminal.drained();
       }
+      sayMissing(folder, invocation);
       terminal.say(count === limit ? `${count} keys, and there may be more: raise --limit` : `${count} keys`);
       if (first !== undefined)
         invocation.next(
@@ -127,6 +128,7 @@ function statsVerb(invocation: Invocation): CommandUnknownOpts {
       }
       const folder = await folderOf(invocation, config, options.topology, options.param);
       const counts = await folder.counts();
+      sayMissing(folder, invocation);
       if (options.json) for (const row of counts) terminal.print(jsonLine(row));
       else
         terminal.table(
@@ -160,6 +162,12 @@ async function folderOf(
   const topology = await loadTopology({ module: invocation.path(module), parameters });
   const { StateFolder } = await import("./state-folder.ts");
   return StateFolder.open(invocation.path(config.stateDir), topology);
+}
+
+/** Says when the folder does not have every task, so that what is missing is not taken for nothing. */
+function sayMissing({ held, partitions }: StateFolder, { terminal }: Invocation): void {
+  if (held.length < partitions)
+    terminal.say(`this folder has ${held.length} of ${partitions} tasks: ${held.join(", ")}`);
 }
 
 function eventTime(text: string): number {

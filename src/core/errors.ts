@@ -40,6 +40,7 @@ export const errorCodes = {
   KAPPA_STATE_LOCKED: "refuse",
   KAPPA_STATE_FAILED: "stop",
   KAPPA_STATE_ELSEWHERE: "refuse",
+  KAPPA_STATE_RESTORING: "retry",
   KAPPA_MODEL_INVALID: "refuse",
   KAPPA_MODEL_FAILED: "stop",
   KAPPA_RULES_INVALID: "refuse",

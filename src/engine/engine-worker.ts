@@ -88,7 +88,7 @@ export class EngineWorker {
     }
     const task = this.#tasks.find(({ partition }) => partition === request.partition);
     if (task === undefined)
-      throw new KappaError("KAPPA_USAGE", `partition ${request.partition} is not run by this thread`);
+      throw new KappaError("KAPPA_STATE_RESTORING", `task ${request.partition} is not open yet; try again`);
     const asOfMs = request.asOfMs ?? Math.min(task.stores.orderTimeMs(request.store), task.orderTimeMs);
     if (asOfMs === beginningOfTimeMs) return null; // nothing was read yet
     const value = task.stores.read(request.store, request.key, asOfMs);

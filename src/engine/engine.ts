@@ -11,7 +11,7 @@ import { createTopics, partitionCount, partitionedInputs, registerSchemas } from
 import { defaultSettings, kafkaSettings, type TaskSettings } from "../task/settings.ts";
 import { commitsTopic, type Topology } from "../topology/graph.ts";
 import { Collector } from "./collector.ts";
-import { type Membership, type Ownership, SoleMembership } from "./membership.ts";
+import { type GroupView, type Membership, type Ownership, SoleMembership } from "./membership.ts";
 import type { TaskProgress, ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
 import { loadTopology, type TopologyModule } from "./topology-module.ts";
 
@@ -148,8 +148,9 @@ export class Engine {
   /** Tells the threads what to run: a task stays where it is, a new one goes to the thread that has the fewest. */
   #own({ partitions, generation }: Ownership): void {
     if (this.#state === "PENDING_SHUTDOWN" || this.#state === "NOT_RUNNING" || this.#state === "ERROR") return;
-    this.#state = "RESTORING";
     const wanted = new Set(partitions);
+    const same = this.owned.length === wanted.size && this.owned.every((partition) => wanted.has(partition));
+    if (!same || this.#state === "REBALANCING") this.#state = "RESTORING";
     for (const { partitions: own } of this.#threads) {
       for (const partition of own) {
         if (wanted.has(partition)) wanted.delete(partition);
@@ -311,8 +312,15 @@ export class Engine {
     this.#waiting.clear();
   }
 
+  /** REBALANCING while the group does not count this process in, whatever its threads still do. */
   get state(): EngineState {
-    return this.#state;
+    const active = this.#state === "RESTORING" || this.#state === "RUNNING";
+    return active && !this.group.joined ? "REBALANCING" : this.#state;
+  }
+
+  /** The processes that share the tasks, as this one knows them. */
+  get group(): GroupView {
+    return this.#membership?.group ?? { joined: false, run: 0, owners: {} };
   }
 
   /** Tasks as they last reported, by partition. */

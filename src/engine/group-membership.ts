@@ -4,7 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import { type GroupAssignment, KafkaGroup, type MemberState } from "../log/kafka-group.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
 import { MemberIdentity } from "./member-identity.ts";
-import type { Membership, MembershipEvents, TaskPositions } from "./membership.ts";
+import type { GroupView, Membership, MembershipEvents, TaskPositions } from "./membership.ts";
 
 export interface GroupMembershipOptions {
   readonly kafka: KafkaOptions;
@@ -123,6 +123,10 @@ export class GroupMembership implements Membership {
     if (nowMs - this.#toldMs < positionsEveryMs) return;
     this.#toldMs = nowMs;
     void this.#group?.commitOffsets(positions).catch(() => {});
+  }
+
+  get group(): GroupView {
+    return { joined: this.#assignment !== null, run: this.#run, owners: this.#assignment?.owners ?? {} };
   }
 
   ownerOf(partition: number): string | undefined {

@@ -21,8 +21,19 @@ export interface MembershipEvents {
   failed(error: unknown): void;
 }
 
+/** What is known here of the processes that share the tasks. */
+export interface GroupView {
+  /** Whether this process is counted in; until then, or again, it does not know what it may run. */
+  readonly joined: boolean;
+  /** Number of the run; see `Ownership`. */
+  readonly run: number;
+  /** Address for queries by task, as far as processes have told one. */
+  readonly owners: Readonly<Record<number, string>>;
+}
+
 /** How the processes of an application share its tasks. */
 export interface Membership {
+  readonly group: GroupView;
   join(events: MembershipEvents): Promise<void>;
   /** The tasks that were taken away are closed. */
   released(partitions: readonly number[]): void;
@@ -37,11 +48,13 @@ export interface Membership {
 
 /** The one process of an application on the embedded log: all tasks are its own. */
 export class SoleMembership implements Membership {
+  readonly group: GroupView;
   readonly #ownership: Ownership;
   #events: MembershipEvents | null = null;
 
   constructor(ownership: Ownership) {
     this.#ownership = ownership;
+    this.group = { joined: true, run: ownership.generation, owners: {} };
   }
 
   join(events: MembershipEvents): Promise<void> {

@@ -1,7 +1,8 @@
-import { type Admin, Kafka, logLevel } from "kafkajs";
+import type { Admin } from "kafkajs";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import { ChangeSignal } from "./change-signal.ts";
+import { connectAdmin } from "./kafka-admin.ts";
 import { KafkaClient } from "./kafka-client.ts";
 import { KafkaCursor } from "./kafka-cursor.ts";
 import { kafkaError, typeOf } from "./kafka-error.ts";
@@ -74,28 +75,12 @@ export class KafkaLog implements Log {
 
   async #administer<Result>(doing: string, use: (admin: Admin) => Promise<Result>): Promise<Result> {
     try {
-      this.#admin ??= this.#connectAdmin();
+      this.#admin ??= connectAdmin(this.#options);
       return await use(await this.#admin);
     } catch (error) {
       this.#admin = undefined;
       throw kafkaError(error, doing);
     }
-  }
-
-  async #connectAdmin(): Promise<Admin> {
-    const { bootstrapServers, clientId, tls, sasl, requestTimeoutMs = 10_000 } = this.#options;
-    const kafka = new Kafka({
-      brokers: [...bootstrapServers],
-      clientId,
-      requestTimeout: requestTimeoutMs,
-      logLevel: logLevel.NOTHING,
-      retry: { initialRetryTime: 20, retries: 4 },
-      ...(tls === undefined ? {} : { ssl: tls }),
-      ...(sasl === undefined ? {} : { sasl }),
-    });
-    const admin = kafka.admin();
-    await admin.connect();
-    return admin;
   }
 
   async createTopic(name: string, config: Partial<TopicConfig> & Pick<TopicConfig, "partitions">): Promise<void> {

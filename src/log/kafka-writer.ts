@@ -5,7 +5,7 @@ import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import { KafkaClient } from "./kafka-client.ts";
 import { kafkaError, typeOf } from "./kafka-error.ts";
-import type { KafkaOptions } from "./kafka-options.ts";
+import type { KafkaCompression, KafkaOptions } from "./kafka-options.ts";
 import { produceExchange } from "./kafka-produce.ts";
 import { KafkaRecordEncoder } from "./kafka-record-encoder.ts";
 import { KafkaTransaction, type PlacedBatch } from "./kafka-transaction.ts";
@@ -51,6 +51,7 @@ export class KafkaWriter implements Writer {
   readonly #client: KafkaClient;
   readonly #clock: Clock;
   readonly #requestTimeoutMs: number;
+  readonly #compression: KafkaCompression;
   #coordinator: Broker | undefined;
   #producerId = "";
   #epoch = 0;
@@ -67,6 +68,7 @@ export class KafkaWriter implements Writer {
     this.#clock = clock;
     this.#client = new KafkaClient(options);
     this.#requestTimeoutMs = options.requestTimeoutMs ?? 10_000;
+    this.#compression = options.compression ?? "none";
   }
 
   /**
@@ -98,6 +100,7 @@ export class KafkaWriter implements Writer {
       producerId: BigInt(this.#producerId),
       producerEpoch: this.#epoch,
       transactional: true,
+      compression: this.#compression,
     });
   }
 

@@ -5,6 +5,7 @@ import { KappaError, messageOf } from "../core/errors.ts";
 import {
   type HealthSource,
   type HttpSources,
+  passedOnHeader,
   type StateSource,
   type TopologyFormat,
   topologyFormats,
@@ -100,6 +101,9 @@ export class HttpServer {
   }
 
   #fail(error: unknown, reply: FastifyReply): unknown {
+    if (error instanceof KappaError && (error.recovery === "retry" || error.code === "KAPPA_STATE_ELSEWHERE")) {
+      return reply.code(503).header("retry-after", "1").send({ error: error.message, code: error.code });
+    }
     if (error instanceof KappaError && error.recovery === "refuse") {
       return reply.code(400).send({ error: error.message, code: error.code });
     }
@@ -118,14 +122,18 @@ function addHealth(server: FastifyInstance, source: HealthSource): void {
     return reply.code(live ? 200 : 503).send({ status: state });
   });
   server.get<{ Querystring: { verbose?: string } }>("/readyz", (request, reply) => {
-    const { state, modelLoaded, restoringTasks, checks } = source.health();
+    const { state, modelLoaded, restoringTasks, restoreSecondsLeft, checks } = source.health();
     const restoring = restoringTasks > 0;
     const ready = state === "RUNNING" && modelLoaded && !restoring;
     const answer = { status: state, model_loaded: modelLoaded, restoring };
     const verbose = request.query.verbose !== undefined;
     return reply
       .code(ready ? 200 : 503)
-      .send(verbose ? { ...answer, restoring_tasks: restoringTasks, checks } : answer);
+      .send(
+        verbose
+          ? { ...answer, restoring_tasks: restoringTasks, restore_seconds_left: restoreSecondsLeft, checks }
+          : answer,
+      );
   });
 }
 
@@ -142,12 +150,12 @@ function addStores(server: FastifyInstance, source: StateSource): void {
   server.get("/stores", () => ({ stores: source.stores() }));
   server.get<{ Params: { store: string; key: string }; Querystring: { as_of?: string } }>(
     "/stores/:store/:key",
-    async ({ params: { store, key }, query }, reply) => {
+    async ({ params: { store, key }, query, headers }, reply) => {
       const names = source.stores().map(({ name }) => name);
       if (!names.includes(store)) {
         return reply.code(404).send({ error: `no store of that name; there are: ${names.join(", ") || "none"}` });
       }
-      const entry = await source.read(store, key, timeOf(query.as_of));
+      const entry = await source.read(store, key, timeOf(query.as_of), headers[passedOnHeader] !== undefined);
       if (!entry) return reply.code(404).send({ error: `store ${store} holds nothing under this key` });
       return {
         store,

@@ -25,8 +25,10 @@ export interface Health {
   readonly live: boolean;
   /** Whether every model the topologies score with is loaded and warm; true when they have none. */
   readonly modelLoaded: boolean;
-  /** Tasks whose state is still being restored. */
+  /** Tasks of this process that are not open: their state is being restored, or they wait for the log. */
   readonly restoringTasks: number;
+  /** How long restoring still takes, at the pace so far; null when nothing is restored or no pace is known. */
+  readonly restoreSecondsLeft: number | null;
   readonly checks: readonly HealthCheck[];
 }
 
@@ -64,16 +66,21 @@ export interface StoreEntry {
   readonly value: Readonly<Record<string, unknown>>;
 }
 
-/** Where `/stores` looks: the state of the tasks this process owns. */
+/** Header of a query that a process passes on to the one that runs the task: it goes one step, never in a circle. */
+export const passedOnHeader = "kappa-passed-on";
+
+/** Where `/stores` looks: the state of all tasks, asking the process that runs one where that is another. */
 export interface StateSource {
   stores(): readonly StoreDescription[];
   /**
    * @param store a name that `stores` lists
    * @param asOfMs event time; the task's stream time when undefined
+   * @param passedOn whether another process has passed the query on
    * @returns undefined when the store holds nothing under the key
-   * @throws KAPPA_USAGE for a key that is not of the store's type
+   * @throws KAPPA_USAGE for a key that is not of the store's type; KAPPA_STATE_ELSEWHERE, KAPPA_STATE_RESTORING or
+   *   KAPPA_SERVICE_UNREACHABLE when nobody can answer at present
    */
-  read(store: string, key: string, asOfMs: number | undefined): Promise<StoreEntry | undefined>;
+  read(store: string, key: string, asOfMs: number | undefined, passedOn: boolean): Promise<StoreEntry | undefined>;
 }
 
 /** Where `/metrics` looks. */

@@ -143,6 +143,11 @@ export const metrics = {
     help: "Commits that a restoring task has still to apply, 0 when it is ready",
     labels: ["partition"],
   },
+  kappa_restore_remaining_seconds: {
+    type: "gauge",
+    help: "Time until all tasks of the process are restored, at the pace so far; 0 when none is restored",
+    labels: [],
+  },
   process_cpu_seconds_total: { type: "counter", help: "User and system CPU time of the process", labels: [] },
   process_resident_memory_bytes: { type: "gauge", help: "Resident memory of the process", labels: [] },
   process_start_time_seconds: { type: "gauge", help: "Unix time at which the process started", labels: [] },

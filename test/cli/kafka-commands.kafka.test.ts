@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterEach, beforeEach, inject, test } from "vitest";
+import { cardCountTopology } from "./card-count.ts";
 import { CommandFolder, ndjson, paymentSchema, payments } from "./command.ts";
 
 const brokers = inject("kafkaBootstrapServers");
-const source = join(import.meta.dirname, "..", "..", "src", "index.ts");
 
 let folder: CommandFolder;
 /** A name that nothing else has on the shared broker. */
@@ -16,23 +15,9 @@ beforeEach(() => {
   folder = new CommandFolder();
   writeFileSync(folder.file("payment.avsc"), JSON.stringify(paymentSchema));
   writeFileSync(folder.file("p.ndjson"), ndjson(payments(500)));
-  writeFileSync(folder.file("topology.ts"), topologyText());
+  writeFileSync(folder.file("topology.ts"), cardCountTopology(prefix));
 });
 afterEach(() => folder[Symbol.dispose]());
-
-/** Counts payments of a card; in topics that begin with the prefix. */
-const topologyText = (): string => `
-import { hours, minutes, RecordSchema, TopologyBuilder } from "${source}";
-const payment = new RecordSchema(${JSON.stringify(paymentSchema)});
-const count = new RecordSchema({ type: "record", name: "Count", fields: [
-  { name: "payment_id", type: "string" }, { name: "ts", type: { type: "long", logicalType: "timestamp-millis" } },
-  { name: "card_id", type: "string" }, { name: "count_1h", type: "long" } ] });
-const builder = new TopologyBuilder("${prefix}-app");
-builder.stream("${prefix}-payments", { schema: payment, key: "card_id", time: "ts" })
-  .features("card-count", { graceMs: minutes(5) }, (over) => ({ count_1h: over.sliding(hours(1)).count() }))
-  .to("${prefix}-counts", { schema: count, key: "card_id" });
-export default builder.build();
-`;
 
 const onKafka = (line: string) => folder.run(`${line} --bootstrap-servers ${brokers}`);
 const produce = "produce PREFIX-payments p.ndjson --key card_id --time ts --schema payment.avsc --partitions 2";
@@ -65,6 +50,19 @@ test("what was produced once is not produced again", async () => {
   assert.match(again.err, /0 records in .*500 rows before were left as they are/);
   const { rows } = await onKafka(named("topics hash PREFIX-payments --json"));
   assert.equal(rows[0]?.records, 500);
+});
+
+test("what is produced is the same topic, however it is compressed", async () => {
+  const hashes = new Set<unknown>();
+  for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"]) {
+    writeFileSync(folder.file(".env"), `KAFKA_COMPRESSION=${compression}\n`);
+    const produced = await onKafka(named(produce.replace("PREFIX-payments", `PREFIX-${compression}`)));
+    assert.equal(produced.code, 0, produced.err);
+    const { rows } = await onKafka(named(`topics hash PREFIX-${compression} --json`));
+    assert.equal(rows[0]?.records, 500);
+    hashes.add(rows[0]?.hash);
+  }
+  assert.equal(hashes.size, 1);
 });
 
 test("topics are created for a topology, listed, followed and exported", async () => {

@@ -1,13 +1,10 @@
 import assert from "node:assert/strict";
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
-import type { Readable } from "node:stream";
 import { setTimeout as after } from "node:timers/promises";
 import { afterEach, beforeEach, test } from "vitest";
 import { CommandFolder, csv, ndjson, paymentSchema, payments } from "./command.ts";
+import { eventually, KappaProcess } from "./kappa-process.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 
@@ -17,33 +14,6 @@ beforeEach(() => {
   writeFileSync(folder.file("payment.avsc"), JSON.stringify(paymentSchema));
 });
 afterEach(() => folder[Symbol.dispose]());
-
-/** `kappa` in a process of its own; what it says is gathered in `said`. */
-class Kappa {
-  readonly process: ChildProcessByStdio<null, Readable, Readable>;
-  readonly exit: Promise<number | null>;
-  said = "";
-
-  constructor(line: string) {
-    const words = [join(root, "src", "cli", "main.ts"), ...line.split(" ")];
-    this.process = spawn(process.execPath, words, { cwd: folder.path, stdio: ["ignore", "pipe", "pipe"] });
-    for (const stream of [this.process.stdout, this.process.stderr]) {
-      stream.on("data", (chunk: Buffer) => {
-        this.said += chunk.toString();
-      });
-    }
-    this.exit = once(this.process, "exit").then(([code]) => code as number | null);
-  }
-
-  async saying(what: RegExp, withinMs = 60_000): Promise<RegExpExecArray> {
-    for (let waitedMs = 0; waitedMs < withinMs && this.process.exitCode === null; waitedMs += 20) {
-      const found = what.exec(this.said);
-      if (found !== null) return found;
-      await after(20);
-    }
-    throw new Error(`${what} was not said: ${this.said}`);
-  }
-}
 
 const options = "--key card_id --time ts --schema payment.avsc --partitions 3";
 
@@ -56,13 +26,13 @@ test("a produce that is killed again and again appends every row once", async ()
     let kills = 0;
     // The first records show when the process has come to appending: kills before that would prove nothing.
     for (let target = 1; target < rows.length; target += 25_000) {
-      const kappa = new Kappa(`produce ${topic} ${file} ${options}`);
+      const kappa = new KappaProcess(folder.path, `produce ${topic} ${file} ${options}`);
       while (kappa.process.exitCode === null && (await recordsOf(topic)) < target) await after(5);
       if (kappa.process.exitCode === null) kills++;
       kappa.process.kill("SIGKILL");
       await kappa.exit;
     }
-    const last = new Kappa(`produce ${topic} ${file} ${options}`);
+    const last = new KappaProcess(folder.path, `produce ${topic} ${file} ${options}`);
     assert.equal(await last.exit, 0, last.said);
     assert.ok(kills > 0, "no process was killed while it appended");
   }
@@ -83,7 +53,8 @@ async function recordsOf(topic: string): Promise<number> {
 test("a running application answers, takes records from other processes, sends dead letters again, and drains on SIGTERM", async () => {
   for (const topic of ["transactions", "fraud-labels"]) await folder.run(`topics create ${topic} --partitions 2`);
   const topology = join(root, "topologies", "handbook.ts");
-  const kappa = new Kappa(
+  const kappa = new KappaProcess(
+    folder.path,
     `run ${topology} --param model=${join(root, "test", "fixtures", "handbook.onnx")} --http-port 0`,
   );
   try {
@@ -136,17 +107,10 @@ test("a running application answers, takes records from other processes, sends d
   }
 });
 
-async function eventually(holds: () => Promise<boolean>, withinMs = 20_000): Promise<void> {
-  for (let waitedMs = 0; !(await holds()); waitedMs += 100) {
-    if (waitedMs > withinMs) throw new Error(`it did not come true within ${withinMs} ms`);
-    await after(100);
-  }
-}
-
 test("an end of the reader is an end of the command, not a failure", async () => {
   writeFileSync(folder.file("p.ndjson"), ndjson(payments(50_000)));
   await folder.run(`produce payments p.ndjson ${options}`);
-  const kappa = new Kappa("topics tail payments --from earliest --no-follow");
+  const kappa = new KappaProcess(folder.path, "topics tail payments --from earliest --no-follow");
   await kappa.saying(/p1/);
   kappa.process.stdout.destroy();
   assert.equal(await kappa.exit, 0, kappa.said.slice(-500));

@@ -15,6 +15,7 @@ const running: Health = {
   live: true,
   modelLoaded: true,
   restoringTasks: 0,
+  restoreSecondsLeft: null,
   checks: [{ name: "log", ok: true, detail: "durable" }],
 };
 
@@ -43,7 +44,10 @@ const sources: HttpSources = {
   topology: { describe: (format) => (format === "json" ? `{"format":"json"}` : `described as ${format}`) },
   state: {
     stores: () => [{ name: "card-velocity", kind: "events", key: "text", partitions: 4 }],
-    read: (store, key, asOfMs) => {
+    read: (store, key, asOfMs, passedOn) => {
+      if (key === "on-its-way")
+        return Promise.reject(new KappaError("KAPPA_STATE_RESTORING", "task 3 is not open yet"));
+      if (key === "elsewhere") return Promise.reject(new KappaError("KAPPA_STATE_ELSEWHERE", `passed on: ${passedOn}`));
       if (key === "broken") return Promise.reject(new Error("disk says no to card_881"));
       if (key === "12x") return Promise.reject(new KappaError("KAPPA_USAGE", "key is no number"));
       const entry = { partition: 3, asOfMs: asOfMs ?? 1_000, value: { store, key, paymentCount: 2 } };
@@ -124,6 +128,25 @@ test("the topology comes as text, or as what is asked for", async () => {
   const wrong = await get(`${url}?format=svg`);
   assert.equal(wrong.status, 400);
   assert.match(wrong.body, /one of text, mermaid, json/);
+});
+
+test("what nobody can answer at present is 503, to be asked again; what cannot be asked is 400", async () => {
+  const url = `${await serve()}/stores/card-velocity`;
+  const moving = await get(`${url}/on-its-way`);
+  assert.deepEqual([moving.status, moving.headers["retry-after"]], [503, "1"]);
+  assert.deepEqual(JSON.parse(moving.body), { error: "task 3 is not open yet", code: "KAPPA_STATE_RESTORING" });
+  const elsewhere = await get(`${url}/elsewhere`);
+  assert.deepEqual([elsewhere.status, JSON.parse(elsewhere.body).error], [503, "passed on: false"]);
+  const passedOn = await get(`${url}/elsewhere`, { "kappa-passed-on": "1" });
+  assert.equal(JSON.parse(passedOn.body).error, "passed on: true");
+  assert.equal((await get(`${url}/12x`)).status, 400);
+  assert.deepEqual(logged, []);
+});
+
+test("how long restoring takes is told to who asks for more", async () => {
+  health = { ...running, state: "RESTORING", restoringTasks: 2, restoreSecondsLeft: 40 };
+  const { status, body } = await get(`${await serve()}/readyz?verbose`);
+  assert.deepEqual([status, JSON.parse(body).restoring_tasks, JSON.parse(body).restore_seconds_left], [503, 2, 40]);
 });
 
 test("state is read by store and key, as of a time", async () => {
