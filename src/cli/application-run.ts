@@ -13,7 +13,7 @@ import { HttpServer } from "../observability/http-server.ts";
 import { createLogger, type Logger } from "../observability/logger.ts";
 import { PrometheusMeter } from "../observability/prometheus-meter.ts";
 import { partitionedInputs } from "../task/application.ts";
-import { defaultSettings, type TaskSettings } from "../task/settings.ts";
+import type { TaskSettings } from "../task/settings.ts";
 import type { Topology } from "../topology/graph.ts";
 import type { Config, LoadedConfig } from "./config.ts";
 import { EngineSources } from "./engine-sources.ts";
@@ -163,19 +163,11 @@ export class ApplicationRun {
       });
   }
 
-  #settings(): TaskSettings {
+  #settings(): Partial<TaskSettings> {
     const { commitIntervalMs, commitRecordsMax, mergeWaitMs, bufferedRecordsMax, cacheMb } = this.#config;
     const cacheBytes = cacheMb * 1024 * 1024;
     const untilEnd = this.#untilEnd;
-    return {
-      ...defaultSettings,
-      commitIntervalMs,
-      commitRecordsMax,
-      mergeWaitMs,
-      bufferedRecordsMax,
-      cacheBytes,
-      untilEnd,
-    };
+    return { commitIntervalMs, commitRecordsMax, mergeWaitMs, bufferedRecordsMax, cacheBytes, untilEnd };
   }
 
   /**

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { KappaError } from "../core/errors.ts";
 import { logLevels } from "../observability/logger.ts";
-import { defaultSettings } from "../task/settings.ts";
+import { defaultSettings, kafkaSettings } from "../task/settings.ts";
 import { integer, type OptionDescription, options, path } from "./config-option.ts";
 import { serviceOptions } from "./service-options.ts";
 
@@ -44,12 +44,13 @@ export const configSchema = z.strictObject({
       flag: "--cache-mb",
     }),
   commitIntervalMs: integer(0, 60_000)
-    .default(defaultSettings.commitIntervalMs)
+    .optional()
     .register(options, {
       description:
         "Shortest time between the starts of two rounds of commits of a thread, in ms, unless records are left over. " +
         "Longer saves processor time, and adds to latency.",
       env: "COMMIT_INTERVAL_MS",
+      otherwise: `${defaultSettings.commitIntervalMs}, over Kafka ${kafkaSettings.commitIntervalMs}`,
       flag: "--commit-interval-ms",
     }),
   commitRecordsMax: integer(1, 1_000_000).default(defaultSettings.commitRecordsMax).register(options, {
@@ -58,12 +59,13 @@ export const configSchema = z.strictObject({
     flag: "--commit-records-max",
   }),
   mergeWaitMs: integer(0, 60_000)
-    .default(defaultSettings.mergeWaitMs)
+    .optional()
     .register(options, {
       description:
         "How long a task waits for a source that is caught up but silent before it goes on without it, in ms. Longer " +
         "keeps event-time order under delay, and costs latency when sources are quiet.",
       env: "MERGE_WAIT_MS",
+      otherwise: `${defaultSettings.mergeWaitMs}, over Kafka ${kafkaSettings.mergeWaitMs}`,
       flag: "--merge-wait-ms",
     }),
   bufferedRecordsMax: integer(1, 10_000_000).default(defaultSettings.bufferedRecordsMax).register(options, {
@@ -110,7 +112,13 @@ export const configSchema = z.strictObject({
 type Parsed = z.output<typeof configSchema>;
 
 /** The configuration of one process, complete. */
-export type Config = Readonly<Omit<Parsed, "stateDir"> & { stateDir: string }>;
+export type Config = Readonly<
+  Omit<Parsed, "stateDir" | "commitIntervalMs" | "mergeWaitMs"> & {
+    stateDir: string;
+    commitIntervalMs: number;
+    mergeWaitMs: number;
+  }
+>;
 
 export type OptionName = keyof Parsed;
 
@@ -167,8 +175,10 @@ export function resolveConfig(inputs: ConfigInputs): LoadedConfig {
     });
     throw new KappaError("KAPPA_CONFIG_INVALID", faults.join("; "));
   }
-  const { stateDir = join(parsed.data.dataDir, "state") } = parsed.data;
-  return { values: { ...parsed.data, stateDir }, sources, places };
+  const { stateDir = join(parsed.data.dataDir, "state"), bootstrapServers } = parsed.data;
+  const usual = bootstrapServers === undefined ? defaultSettings : kafkaSettings;
+  const { commitIntervalMs = usual.commitIntervalMs, mergeWaitMs = usual.mergeWaitMs } = parsed.data;
+  return { values: { ...parsed.data, stateDir, commitIntervalMs, mergeWaitMs }, sources, places };
 }
 
 /** A configuration as rows to print, secrets masked. */
