@@ -6,8 +6,9 @@ import { messageOf } from "../core/errors.ts";
 import { EngineWorker } from "./engine-worker.ts";
 import type { ThreadOrder, ThreadReport } from "./thread-protocol.ts";
 
-/** Where tests and tools can watch the steps of tasks; nothing is published while nobody listens. */
+// Where tests and tools can watch the steps of tasks; nothing is published while nobody listens.
 const steps = channel("kappa:task");
+const takeOverSteps = channel("kappa:take-over");
 
 const port = parentPort;
 assert(port !== null, () => "engine-thread.ts runs as a worker thread");
@@ -20,6 +21,9 @@ const worker = new EngineWorker({
   report,
   tap: (task, step, sequence) => {
     if (steps.hasSubscribers) steps.publish({ task: task.id, step, sequence, inputs: task.record(sequence).inputs });
+  },
+  takeOverTap: (task, step) => {
+    if (takeOverSteps.hasSubscribers) takeOverSteps.publish({ task, step });
   },
 });
 port.on("message", (message: unknown) => worker.receive(message));

@@ -10,7 +10,7 @@ import { inputSerde, isGlobalTable } from "../task/application.ts";
 import { GlobalTable } from "../task/global-table.ts";
 import { loadModels } from "../task/models.ts";
 import type { Task, TaskTap } from "../task/task.ts";
-import type { TaskSurroundings } from "../task/task-opener.ts";
+import type { TakeOverTap, TaskSurroundings } from "../task/task-opener.ts";
 import { SweepTurns } from "./sweep-turns.ts";
 import { TaskDatabases } from "./task-databases.ts";
 import { TaskHost } from "./task-host.ts";
@@ -28,6 +28,7 @@ export interface WorkerOptions {
   readonly clock: Clock;
   readonly report: (message: ThreadReport) => void;
   readonly tap: TaskTap;
+  readonly takeOverTap?: TakeOverTap;
 }
 
 /** One engine thread: opens its tasks and runs their cycles in turn until it is told to stop or the input has ended. */
@@ -130,6 +131,7 @@ export class EngineWorker {
         ends: order.ends,
         openDatabase: (partition, discard) => databases.open(partition, discard),
         tap: this.#options.tap,
+        takeOverTap: this.#options.takeOverTap,
         onRestore: (partition, applied, total) =>
           this.#options.report({ kind: "restoring", partition, applied, total }),
       };

@@ -36,6 +36,12 @@ import { TableFaults } from "./table-faults.ts";
 import { Task, type TaskTap } from "./task.ts";
 import { TaskStores } from "./task-stores.ts";
 
+/** The steps of a take-over, in their order; each is told as it begins. The last one begins when the task is open. */
+export type TakeOverStep = "open-writer" | "open-database" | "read-end" | "apply-commits" | "first-cycle";
+
+/** Sees where the opening of a task is, by the task's id: for tests that kill a process at a step. */
+export type TakeOverTap = (task: string, step: TakeOverStep) => void;
+
 /** What the tasks of one engine thread share. */
 export interface TaskSurroundings {
   readonly topology: Topology;
@@ -55,6 +61,7 @@ export interface TaskSurroundings {
   /** Opens the local database of a partition; `discard` throws away what is there. */
   openDatabase(partition: number, discard: boolean): Promise<StateDatabase>;
   readonly tap: TaskTap;
+  readonly takeOverTap?: TakeOverTap | undefined;
   /** Told how far a restore is: commits applied and commits in all. */
   onRestore?(partition: number, applied: number, total: number): void;
 }
@@ -69,7 +76,9 @@ export interface TaskSurroundings {
  */
 export async function openTask(partition: number, around: TaskSurroundings): Promise<Task> {
   const { topology, log, settings, clock, meter } = around;
-  const writer = await log.openWriter(`${topology.applicationId}-${partition}`);
+  const id = `${topology.applicationId}-${partition}`;
+  around.takeOverTap?.(id, "open-writer");
+  const writer = await log.openWriter(id);
   let restored: Restored;
   try {
     restored = await restore(partition, around, false);
@@ -94,6 +103,7 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
   const globalTables = [...around.globalTables.values()];
   const answers = partition === 0 && globalTables.length > 0;
   const sequence = (record?.sequence ?? -1) + 1;
+  around.takeOverTap?.(id, "first-cycle");
   return new Task({
     topology,
     partition,
@@ -125,12 +135,16 @@ interface Restored {
 
 async function restore(partition: number, around: TaskSurroundings, discard: boolean): Promise<Restored> {
   const { topology, log } = around;
+  const id = `${topology.applicationId}-${partition}`;
+  around.takeOverTap?.(id, "open-database");
   const database = await around.openDatabase(partition, discard);
   try {
     const stores = new TaskStores(topology, database);
     const local = database.position === null ? null : parseCommitRecord(database.position);
     // The writer is open: what the former owner left is settled, so the end stays where it is.
+    around.takeOverTap?.(id, "read-end");
     const end = Number(await log.endOffset(commitsTopic(topology.applicationId), partition, "written"));
+    around.takeOverTap?.(id, "apply-commits");
     const record = await applyCommits(partition, around, database, local, end);
     if (record !== null && record.partitions !== around.partitions) {
       throw new KappaError(
