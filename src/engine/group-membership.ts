@@ -1,9 +1,10 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
-import { type GroupAssignment, KafkaGroup, type MemberState } from "../log/kafka-group.ts";
+import { systemTimers, type Timers } from "../core/timers.ts";
+import { type GroupAssignment, type GroupClient, KafkaGroup, type MemberState } from "../log/kafka-group.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
-import { MemberIdentity } from "./member-identity.ts";
+import { type HeldIdentity, MemberIdentity } from "./member-identity.ts";
 import type { GroupView, Membership, MembershipEvents, TaskPositions } from "./membership.ts";
 
 export interface GroupMembershipOptions {
@@ -17,6 +18,14 @@ export interface GroupMembershipOptions {
   /** Default 6,000. */
   readonly sessionTimeoutMs?: number;
   readonly clock: Clock;
+  /** Default: those of the system. */
+  readonly timers?: Timers;
+  /** Default: connections of its own. */
+  readonly client?: GroupClient;
+  /** Who this process is across restarts; default: an identity held in `stateDir`. */
+  readonly claimIdentity?: (stateDir: string) => Promise<HeldIdentity>;
+  /** When the local state of a task was last written, in ms; default: as the files in `stateDir` say. */
+  readonly writtenMs?: (partition: number) => number | undefined;
   /** Address for queries; null when this process answers none. */
   readonly url: () => string | null;
 }
@@ -26,17 +35,21 @@ const sessionTimeoutMsDefault = 6000;
 /** Between two times that positions are told for tools, in ms. */
 const positionsEveryMs = 1000;
 
+/** Between two looks at whether fenced tasks are still ours, in ms. */
+const fencedEveryMs = 200;
+
 /** The processes of an application as one consumer group of Kafka, named as the application. */
 export class GroupMembership implements Membership {
   readonly #options: GroupMembershipOptions;
   #group: KafkaGroup | null = null;
-  #identity: MemberIdentity | null = null;
+  #identity: HeldIdentity | null = null;
   #events: MembershipEvents | null = null;
   #assignment: GroupAssignment | null = null;
   /** Tasks that may still be open here. */
   #open: readonly number[] = [];
   /** Fenced tasks that wait until the coordinator has confirmed the membership after this, as `Clock.monotonic`. */
   readonly #fenced = new Map<number, number>();
+  #retrying = false;
   #run = 0;
   #toldMs = 0;
 
@@ -47,7 +60,8 @@ export class GroupMembership implements Membership {
   async join(events: MembershipEvents): Promise<void> {
     const options = this.#options;
     this.#events = events;
-    this.#identity = await MemberIdentity.claim(options.stateDir);
+    const { claimIdentity = (stateDir) => MemberIdentity.claim(stateDir) } = options;
+    this.#identity = await claimIdentity(options.stateDir);
     this.#group = new KafkaGroup({
       instanceId: this.#identity.id,
       kafka: options.kafka,
@@ -55,6 +69,8 @@ export class GroupMembership implements Membership {
       topics: options.topics,
       tasks: options.partitions,
       clock: options.clock,
+      timers: options.timers,
+      client: options.client,
       sessionTimeoutMs: options.sessionTimeoutMs ?? sessionTimeoutMsDefault,
       state: () => this.#state(),
       assigned: (assignment) => this.#assigned(assignment),
@@ -66,8 +82,13 @@ export class GroupMembership implements Membership {
 
   #state(): MemberState {
     const stored: Record<number, number> = {};
-    for (let partition = 0; partition < this.#options.partitions; partition++) {
-      const writtenMs = writtenAt(join(this.#options.stateDir, String(partition)));
+    const {
+      partitions,
+      stateDir,
+      writtenMs: writtenMsOf = (task) => writtenAt(join(stateDir, String(task))),
+    } = this.#options;
+    for (let partition = 0; partition < partitions; partition++) {
+      const writtenMs = writtenMsOf(partition);
       if (writtenMs !== undefined) stored[partition] = writtenMs;
     }
     return { owned: this.#open, stored, url: this.#options.url(), run: this.#run };
@@ -102,20 +123,21 @@ export class GroupMembership implements Membership {
    */
   fenced(partition: number): void {
     this.#fenced.set(partition, this.#options.clock.monotonic());
-    this.#retryFenced();
+    if (!this.#retrying) void this.#retryFenced();
   }
 
-  #retryFenced(): void {
-    if (this.#fenced.size === 0) return;
-    setTimeout(() => {
-      const confirmedMs = this.#group?.confirmedMs ?? 0;
-      const confirmed = [...this.#fenced].filter(([, sinceMs]) => confirmedMs > sinceMs);
+  async #retryFenced(): Promise<void> {
+    const { timers = systemTimers } = this.#options;
+    this.#retrying = true;
+    while (this.#fenced.size > 0) {
+      await timers.sleep(fencedEveryMs);
+      const confirmed = [...this.#fenced].filter(([, sinceMs]) => (this.#group?.confirmedMs ?? 0) > sinceMs);
       for (const [partition] of confirmed) this.#fenced.delete(partition);
       const assignment = this.#assignment;
       if (confirmed.length > 0 && assignment !== null)
         this.#events?.owned({ partitions: assignment.tasks, generation: assignment.run });
-      this.#retryFenced();
-    }, 200).unref();
+    }
+    this.#retrying = false;
   }
 
   progressed(positions: ReadonlyMap<number, TaskPositions>): void {
@@ -134,6 +156,7 @@ export class GroupMembership implements Membership {
   }
 
   async leave(): Promise<void> {
+    this.#fenced.clear();
     await this.#group?.leave();
     await this.#identity?.release();
   }

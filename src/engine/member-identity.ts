@@ -8,6 +8,12 @@ const key = Buffer.from("id");
 /** Processes of one application that share a folder of state on one machine, at most. */
 const membersMax = 256;
 
+/** An identity that nobody else has until it is released. */
+export interface HeldIdentity {
+  readonly id: string;
+  release(): Promise<void>;
+}
+
 /**
  * Who this process is to its group, across restarts. A process that comes back after a crash within the session of the one
  * before has its tasks at once, instead of when the coordinator has given the dead one up.
@@ -16,7 +22,7 @@ const membersMax = 256;
  * lock of its folder: the lock dies with the process, and a stopped process keeps it. They are random, so that two
  * machines never have the same.
  */
-export class MemberIdentity {
+export class MemberIdentity implements HeldIdentity {
   readonly id: string;
   readonly #lock: LevelBackend;
 

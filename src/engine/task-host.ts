@@ -24,7 +24,7 @@ interface Retry {
 export interface TaskHostOptions {
   /** All but the generation, which comes with the order. */
   readonly around: Omit<TaskSurroundings, "generation">;
-  readonly databases: TaskDatabases;
+  readonly databases: Pick<TaskDatabases, "distrust">;
   readonly clock: Clock;
   readonly report: (message: ThreadReport) => void;
   /** Called when a task was opened or could not be. */
@@ -39,7 +39,8 @@ export class TaskHost {
   readonly #options: TaskHostOptions;
   #tasks: readonly Task[] = [];
   #order: Order = { version: -1, partitions: new Set(), generation: 0 };
-  readonly #opening = new Set<number>();
+  /** Tasks that are being opened, each with what settles once it is open or could not be. */
+  readonly #opening = new Map<number, Promise<void>>();
   readonly #retries = new Map<number, Retry>();
   /** Opened by another process: not tried again before the next order. */
   readonly #fenced = new Set<number>();
@@ -76,7 +77,7 @@ export class TaskHost {
       await task.close().catch(() => {});
     }
     for (const partition of partitions) this.#openIfDue(partition);
-    if (this.#released < version && [...this.#opening].every((partition) => partitions.has(partition))) {
+    if (this.#released < version && [...this.#opening.keys()].every((partition) => partitions.has(partition))) {
       this.#released = version;
       this.#options.report({ kind: "released", version });
     }
@@ -95,9 +96,8 @@ export class TaskHost {
     if (this.#tasks.some((task) => task.partition === partition)) return;
     const retry = this.#retries.get(partition);
     if (retry !== undefined && this.#options.clock.monotonic() < retry.atMs) return;
-    this.#opening.add(partition);
     const { generation } = this.#order;
-    openTask(partition, { ...this.#options.around, generation })
+    const opening = openTask(partition, { ...this.#options.around, generation })
       .then(
         (task) => {
           this.#tasks = [...this.#tasks, task].sort((a, b) => a.partition - b.partition);
@@ -109,6 +109,7 @@ export class TaskHost {
         this.#opening.delete(partition);
         this.#options.wake();
       });
+    this.#opening.set(partition, opening);
   }
 
   /** What becomes of a task that failed with an error. */
@@ -154,7 +155,7 @@ export class TaskHost {
   /** @throws the first error of a task; all are closed */
   async close(): Promise<void> {
     this.own(this.#order.version, [], 0);
-    while (this.#opening.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await Promise.all(this.#opening.values());
     // One that fails must not keep the others from closing: their locks and what they have under way.
     const closed = await Promise.allSettled(this.#tasks.map((task) => task.close()));
     const failed = closed.find((outcome) => outcome.status === "rejected");

@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { AssignerProtocol } from "kafkajs";
 import type { Broker, GroupMember } from "kafkajs/src/cluster/index.js";
 import joinGroup from "kafkajs/src/protocol/requests/joinGroup/v5/request.js";
 import joinResponse from "kafkajs/src/protocol/requests/joinGroup/v5/response.js";
 import type { Clock } from "../core/clock.ts";
+import { systemTimers, type Timers } from "../core/timers.ts";
 import { type AssignedMember, assignTasks } from "./kafka-assignment.ts";
 import { KafkaClient } from "./kafka-client.ts";
 import { kafkaError, typeOf } from "./kafka-error.ts";
@@ -27,6 +27,9 @@ export interface GroupAssignment {
   readonly owners: Readonly<Record<number, string>>;
 }
 
+/** What a member of a group needs of the cluster. */
+export type GroupClient = Pick<KafkaClient, "coordinator" | "refresh" | "close">;
+
 export interface KafkaGroupOptions {
   readonly kafka: KafkaOptions;
   readonly groupId: string;
@@ -38,6 +41,10 @@ export interface KafkaGroupOptions {
   /** How long the coordinator waits for a sign of life before it shares a member's tasks out, in ms. */
   readonly sessionTimeoutMs: number;
   readonly clock: Clock;
+  /** Default: those of the system. */
+  readonly timers?: Timers | undefined;
+  /** How to reach the coordinator; default: by connections of its own. */
+  readonly client?: GroupClient | undefined;
   /** What to say of this process now. */
   readonly state: () => MemberState;
   readonly assigned: (assignment: GroupAssignment) => void;
@@ -64,7 +71,8 @@ const backoffMaxMs = 1000;
  */
 export class KafkaGroup {
   readonly #options: KafkaGroupOptions;
-  readonly #client: KafkaClient;
+  readonly #client: GroupClient;
+  readonly #timers: Timers;
   readonly #closing = new AbortController();
   #coordinator: Broker | undefined;
   #memberId = "";
@@ -78,7 +86,8 @@ export class KafkaGroup {
 
   constructor(options: KafkaGroupOptions) {
     this.#options = options;
-    this.#client = new KafkaClient(options.kafka);
+    this.#client = options.client ?? new KafkaClient(options.kafka);
+    this.#timers = options.timers ?? systemTimers;
   }
 
   start(): void {
@@ -102,7 +111,7 @@ export class KafkaGroup {
       } catch (error) {
         if (signal.aborted) return;
         if (this.#mend(error)) continue;
-        await sleep(Math.min(backoffMaxMs, backoffMs * 2 ** failures++), undefined, { signal }).catch(() => {});
+        await this.#timers.sleep(Math.min(backoffMaxMs, backoffMs * 2 ** failures++), signal);
       }
     }
   }
@@ -214,13 +223,9 @@ export class KafkaGroup {
   }
 
   async #pause(ms: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    await this.#timers.sleep(ms, woken.signal);
     this.#wake = undefined;
   }
 
@@ -259,7 +264,9 @@ export class KafkaGroup {
       const left = this.#coordinate().then((coordinator) =>
         coordinator.leaveGroup({ groupId: this.#options.groupId, memberId }),
       );
-      await Promise.race([left.catch(() => {}), sleep(backoffMaxMs)]);
+      const waited = new AbortController();
+      await Promise.race([left.catch(() => {}), this.#timers.sleep(backoffMaxMs, waited.signal)]);
+      waited.abort();
     }
     await this.#client.close();
     await this.#running;

@@ -1,9 +1,9 @@
-import { setImmediate as turn } from "node:timers/promises";
 import type { SchemaRegistry } from "../codec/schema-registry.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
+import { systemTimers, type Timers } from "../core/timers.ts";
 import type { Cursor, Log, RecordBatch } from "../log/log.ts";
 import { nextBatch } from "../log/record-at.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
@@ -51,6 +51,8 @@ export interface TaskSurroundings {
   readonly schemaIds: SchemaIds;
   readonly settings: TaskSettings;
   readonly clock: Clock;
+  /** Default: those of the system. */
+  readonly timers?: Timers;
   readonly meter: Meter;
   readonly globalTables: ReadonlyMap<number, GlobalTable>;
   readonly scorers: ReadonlyMap<number, Scorer>;
@@ -173,7 +175,7 @@ async function applyCommits(
   local: CommitRecord | null,
   end: number,
 ): Promise<CommitRecord | null> {
-  const { topology, log } = around;
+  const { topology, log, timers = systemTimers } = around;
   const topic = commitsTopic(topology.applicationId);
   const start = Number(await log.startOffset(topic, partition));
   const from = local === null ? await restoreFrom(log, topic, partition, start, end) : newerFromOf(local);
@@ -201,7 +203,7 @@ async function applyCommits(
       if (database.overfull && next <= (await log.endOffset(topic, partition, "durable"))) {
         await database.beginFlush(Buffer.from(JSON.stringify(record))).write();
       }
-      await turn();
+      await timers.turn();
       remaining.set(Math.max(0, end - Number(next)));
       around.onRestore?.(partition, Math.min(Number(next), end) - from, end - from);
     }
