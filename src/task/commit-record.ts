@@ -1,6 +1,7 @@
 import { assert } from "../core/assert.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
 import type { RecordBatchWriter } from "../log/record-batch.ts";
+import type { OrderPosition } from "./partition-group.ts";
 
 /** Where a task stands in one input partition. */
 export interface InputPosition {
@@ -18,12 +19,7 @@ export interface LanePosition {
 }
 
 /** Where a sub-topology of a task stands in its own order, and what it has sent. */
-export interface StagePosition {
-  readonly orderTimeMs: number;
-  readonly rank: number;
-  /** The last row taken: place of its source in the merge, and its sequence there; -1 and -1 before the first one. */
-  readonly lastSource: number;
-  readonly lastSequence: number;
+export interface StagePosition extends OrderPosition {
   /** Next row counter, order time and rank of each sender, by key space. */
   readonly senders: Readonly<
     Record<string, { readonly sequence: number; readonly orderTimeMs: number; readonly rank: number }>

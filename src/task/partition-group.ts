@@ -21,6 +21,17 @@ export interface RowSource {
   take(): Row;
 }
 
+/** Where the order of a stage stands, as a commit record keeps it. */
+export interface OrderPosition {
+  readonly orderTimeMs: number;
+  readonly rank: number;
+  /** Source of the row that time and rank are of. Older releases did not write it; it is `lastSource` then. */
+  readonly reachedSource?: number;
+  /** The last row taken: place of its source in the merge, and its sequence there; -1 and -1 before the first one. */
+  readonly lastSource: number;
+  readonly lastSequence: number;
+}
+
 /** What happened out of the order of event time because a source was not waited for. */
 export interface Choice {
   /** The row taken late: source and sequence, and how many in a row. */
@@ -51,6 +62,8 @@ export class PartitionGroup {
   #blockedSince = -1;
   #lastTime = beginningOfTimeMs;
   #lastRank = 0;
+  /** Source of the row that time and rank are of; the last row may be another, which came too late. */
+  #reachedSource = -1;
   #lastSource = -1;
   #lastSequence = -1;
   #choices: Choice[] = [];
@@ -73,13 +86,18 @@ export class PartitionGroup {
   }
 
   /** Continues the order where a commit record left it. */
-  resumeAt(orderTimeMs: number, rank: number, lastSource: number, lastSequence: number): void {
+  resumeAt({ orderTimeMs, rank, lastSource, lastSequence, reachedSource = lastSource }: OrderPosition): void {
     this.#lastTime = orderTimeMs;
     this.#lastRank = rank;
+    this.#reachedSource = reachedSource;
     this.#lastSource = lastSource;
     this.#lastSequence = lastSequence;
   }
 
+  /** Source of the row that the order has reached; -1 before the first one. */
+  get reachedSource(): number {
+    return this.#reachedSource;
+  }
   /** Source of the last row taken; -1 before the first one. */
   get lastSource(): number {
     return this.#lastSource;
@@ -98,6 +116,7 @@ export class PartitionGroup {
     if (orderTimeMs <= this.#lastTime) return;
     this.#lastTime = orderTimeMs;
     this.#lastRank = 0;
+    this.#reachedSource = -1;
   }
 
   refresh(): void {
@@ -183,7 +202,7 @@ export class PartitionGroup {
     const row = source.take();
     const before =
       time < this.#lastTime ||
-      (time === this.#lastTime && (rank < this.#lastRank || (rank === this.#lastRank && index < this.#lastSource)));
+      (time === this.#lastTime && (rank < this.#lastRank || (rank === this.#lastRank && index < this.#reachedSource)));
     if (before) {
       this.#choose(index, sequence);
       row.orderTimeMs = this.#lastTime;
@@ -191,6 +210,7 @@ export class PartitionGroup {
     } else {
       this.#lastTime = time;
       this.#lastRank = rank;
+      this.#reachedSource = index;
     }
     this.#lastSource = index;
     this.#lastSequence = sequence;

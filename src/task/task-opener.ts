@@ -294,10 +294,7 @@ async function openStage(sub: SubTopology, surroundings: StageSurroundings): Pro
     settings.untilEnd,
   );
   const position = record?.stages[sub.index];
-  if (position !== undefined) {
-    const { orderTimeMs, rank, lastSource, lastSequence } = position;
-    group.resumeAt(orderTimeMs, rank, lastSource, lastSequence);
-  }
+  if (position !== undefined) group.resumeAt(position);
   const senders = openSenders(sub, surroundings);
   const partitionsOf = await sinkPartitions(sub, around);
   let stage: Stage | null = null;

@@ -296,8 +296,8 @@ export class Task {
       for (const [keySpace, sender] of stage.senders) {
         senders[keySpace] = { sequence: sender.sequence, orderTimeMs: sender.orderTimeMs, rank: sender.rank };
       }
-      const { orderTimeMs, rank, lastSource, lastSequence } = stage.group;
-      stages.push({ orderTimeMs, rank, lastSource, lastSequence, senders });
+      const { orderTimeMs, rank, reachedSource, lastSource, lastSequence } = stage.group;
+      stages.push({ orderTimeMs, rank, reachedSource, lastSource, lastSequence, senders });
     }
     const tables = this.#parts.tableFaults?.positions ?? {};
     return {

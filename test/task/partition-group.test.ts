@@ -60,3 +60,35 @@ test("a source that was passed over is looked at again before a row of the same 
   assert.equal(group.next()?.timeMs, 10);
   assert.deepEqual(group.takeChoices(), []);
 });
+
+test("a row is taken late when a row that sorts behind it was, whatever was taken late in between", () => {
+  const clock = new ManualClock();
+  const sources = [new Partition(), new Partition(), new Partition()];
+  const [first, second, third] = sources as [Partition, Partition, Partition];
+  const group = new PartitionGroup(sources, clock, mergeWaitMs, false);
+  const take = (): number | undefined => {
+    group.refresh();
+    const row = group.next();
+    if (row !== null) return row.sequence;
+    clock.advance(mergeWaitMs);
+    const passed = group.next();
+    if (passed !== null) return passed.sequence;
+    clock.advance(mergeWaitMs);
+    return group.next()?.sequence;
+  };
+
+  // All of one instant: the third source has spoken, then the first, then the second.
+  third.log.push(7);
+  assert.equal(take(), 0);
+  first.log.push(7);
+  assert.equal(take(), 0);
+  second.log.push(7);
+  assert.equal(take(), 0);
+  // The order has reached the third source, so its next row is in order.
+  third.log.push(7);
+  assert.equal(take(), 1);
+  assert.deepEqual(group.takeChoices(), [
+    { source: 0, sequence: 0, count: 1, afterSource: 2, afterSequence: 0 },
+    { source: 1, sequence: 0, count: 1, afterSource: 0, afterSequence: 0 },
+  ]);
+});
