@@ -27,8 +27,13 @@ export interface GroupAssignment {
   readonly owners: Readonly<Record<number, string>>;
 }
 
+/** What a member asks of the coordinator of its group. */
+export type GroupBroker = Pick<Broker, "joinGroup" | "syncGroup" | "heartbeat" | "offsetCommit" | "leaveGroup">;
+
 /** What a member of a group needs of the cluster. */
-export type GroupClient = Pick<KafkaClient, "coordinator" | "refresh" | "close">;
+export interface GroupClient extends Pick<KafkaClient, "refresh" | "close"> {
+  coordinator(kind: "group", id: string): Promise<GroupBroker>;
+}
 
 export interface KafkaGroupOptions {
   readonly kafka: KafkaOptions;
@@ -74,7 +79,7 @@ export class KafkaGroup {
   readonly #client: GroupClient;
   readonly #timers: Timers;
   readonly #closing = new AbortController();
-  #coordinator: Broker | undefined;
+  #coordinator: GroupBroker | undefined;
   #memberId = "";
   #generation = -1;
   /** Set when this member wants another round. */
@@ -149,7 +154,7 @@ export class KafkaGroup {
     this.#options.lost();
   }
 
-  async #coordinate(): Promise<Broker> {
+  async #coordinate(): Promise<GroupBroker> {
     this.#coordinator ??= await this.#client.coordinator("group", this.#options.groupId);
     return this.#coordinator;
   }
