@@ -1,11 +1,10 @@
 import { AssignerProtocol } from "kafkajs";
-import type { Broker, GroupMember } from "kafkajs/src/cluster/index.js";
-import joinGroup from "kafkajs/src/protocol/requests/joinGroup/v5/request.js";
-import joinResponse from "kafkajs/src/protocol/requests/joinGroup/v5/response.js";
+import type { GroupMember } from "kafkajs/src/cluster/index.js";
 import type { Clock } from "../core/clock.ts";
 import { systemTimers, type Timers } from "../core/timers.ts";
 import { type AssignedMember, assignTasks } from "./kafka-assignment.ts";
 import { KafkaClient } from "./kafka-client.ts";
+import { coordinatorAt, type GroupCoordinator } from "./kafka-coordinator.ts";
 import { kafkaError, typeOf } from "./kafka-error.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
 
@@ -27,12 +26,9 @@ export interface GroupAssignment {
   readonly owners: Readonly<Record<number, string>>;
 }
 
-/** What a member asks of the coordinator of its group. */
-export type GroupBroker = Pick<Broker, "joinGroup" | "syncGroup" | "heartbeat" | "offsetCommit" | "leaveGroup">;
-
 /** What a member of a group needs of the cluster. */
 export interface GroupClient extends Pick<KafkaClient, "refresh" | "close"> {
-  coordinator(kind: "group", id: string): Promise<GroupBroker>;
+  coordinator(kind: "group", id: string): Promise<GroupCoordinator>;
 }
 
 export interface KafkaGroupOptions {
@@ -79,7 +75,7 @@ export class KafkaGroup {
   readonly #client: GroupClient;
   readonly #timers: Timers;
   readonly #closing = new AbortController();
-  #coordinator: GroupBroker | undefined;
+  #coordinator: GroupCoordinator | undefined;
   #memberId = "";
   #generation = -1;
   /** Set when this member wants another round. */
@@ -91,7 +87,7 @@ export class KafkaGroup {
 
   constructor(options: KafkaGroupOptions) {
     this.#options = options;
-    this.#client = options.client ?? new KafkaClient(options.kafka);
+    this.#client = options.client ?? clientOf(options.kafka);
     this.#timers = options.timers ?? systemTimers;
   }
 
@@ -154,7 +150,7 @@ export class KafkaGroup {
     this.#options.lost();
   }
 
-  async #coordinate(): Promise<GroupBroker> {
+  async #coordinate(): Promise<GroupCoordinator> {
     this.#coordinator ??= await this.#client.coordinator("group", this.#options.groupId);
     return this.#coordinator;
   }
@@ -169,19 +165,13 @@ export class KafkaGroup {
       topics: [...topics],
       userData,
     });
-    const joined = await coordinator.connectionPool.send({
-      request: joinGroup({
-        groupId,
-        sessionTimeout: sessionTimeoutMs,
-        rebalanceTimeout: rebalanceTimeoutMs,
-        memberId: this.#memberId,
-        groupInstanceId: this.#options.instanceId,
-        protocolType: "consumer",
-        groupProtocols: [{ name: protocolName, metadata }],
-      }),
-      response: joinResponse,
-      requestTimeout: rebalanceTimeoutMs + sessionTimeoutMs,
-      logResponseError: false,
+    const joined = await coordinator.joinGroup({
+      groupId,
+      sessionTimeout: sessionTimeoutMs,
+      rebalanceTimeout: rebalanceTimeoutMs,
+      memberId: this.#memberId,
+      groupInstanceId: this.#options.instanceId,
+      groupProtocols: [{ name: protocolName, metadata }],
     });
     this.#memberId = joined.memberId;
     this.#generation = joined.generationId;
@@ -293,4 +283,13 @@ function ownersOf(
   for (const { owned, url } of members) if (url !== null) for (const task of owned) owners[task] = url;
   for (const { id, url } of members) if (url !== null) for (const task of assigned.get(id) ?? []) owners[task] = url;
   return owners;
+}
+
+function clientOf(kafka: KafkaOptions): GroupClient {
+  const client = new KafkaClient(kafka);
+  return {
+    coordinator: async (kind, id) => coordinatorAt(await client.coordinator(kind, id)),
+    refresh: () => client.refresh(),
+    close: () => client.close(),
+  };
 }
