@@ -13,6 +13,8 @@ import { unknownTopic } from "./topic.ts";
 const coordinatorTypes = { group: 0, transaction: 1 } as const;
 
 const readCommitted = 1;
+/** Times that `offsetOf` takes for the two ends of a partition. */
+export const partitionEnds = { latest: -1, earliest: -2 } as const;
 const connectionTimeoutMs = 3000;
 const keepAliveMs = 60_000;
 
@@ -173,6 +175,17 @@ export class KafkaClient {
 
   async leader(topic: string, partition: number): Promise<Broker> {
     return await this.broker(await this.leaderOf(topic, partition));
+  }
+
+  /** The offset that a partition has for a time, as read-committed readers see it; -1 for none. */
+  async offsetOf(topic: string, partition: number, timestamp: number): Promise<bigint> {
+    const broker = await this.leader(topic, partition);
+    const { responses } = await broker.listOffsets({
+      replicaId: -1,
+      isolationLevel: readCommitted,
+      topics: [{ topic, partitions: [{ partition, timestamp }] }],
+    });
+    return BigInt(responses[0]?.partitions[0]?.offset ?? -1);
   }
 
   /** The broker that coordinates a group or a transactional id. */

@@ -22,7 +22,6 @@ export interface PartitionAnswer {
   readonly error: number;
   /** End of what read-committed readers may see. */
   readonly lastStableOffset: number;
-  readonly logStartOffset: number;
   readonly aborted: readonly AbortedTransaction[];
   /** Batches as the log holds them, the last one perhaps cut. Valid while referenced. */
   readonly recordSet: Buffer;
@@ -139,7 +138,6 @@ function decodeFetch(bytes: Buffer): FetchAnswer & { readonly clientSideThrottle
         partition: bytes.readInt32BE(at),
         error: bytes.readInt16BE(at + 4),
         lastStableOffset: readInt64(bytes, at + 14),
-        logStartOffset: readInt64(bytes, at + 22),
         aborted,
         recordSet: bytes.subarray(end + 8, end + 8 + length),
       });

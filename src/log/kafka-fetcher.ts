@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import errors from "kafkajs/src/protocol/error.js";
-import type { KafkaClient } from "./kafka-client.ts";
+import { type KafkaClient, partitionEnds } from "./kafka-client.ts";
 import type { CursorHost, KafkaCursor } from "./kafka-cursor.ts";
 import { kafkaError, kafkaErrors } from "./kafka-error.ts";
 import { type FetchedPartition, fetchExchange, type PartitionAnswer } from "./kafka-fetch.ts";
@@ -132,7 +132,9 @@ export class KafkaFetcher implements CursorHost {
     let sound = true;
     for (const partition of answer.partitions) {
       const cursor = cursors.find((each) => each.topic === partition.topic && each.partition === partition.partition);
-      if (cursor !== undefined && !cursor.closed && !this.#deliver(cursor, partition)) sound = false;
+      if (cursor === undefined || cursor.closed) continue;
+      if (partition.error === kafkaErrors.offsetOutOfRange) await this.#failOutOfRange(cursor);
+      else if (!this.#deliver(cursor, partition)) sound = false;
     }
     this.#arrived();
     return sound;
@@ -141,12 +143,7 @@ export class KafkaFetcher implements CursorHost {
   /** @returns false when the broker could not serve it now */
   #deliver(cursor: KafkaCursor, answer: PartitionAnswer): boolean {
     const { topic, partition, fetchOffset } = cursor;
-    const { error, logStartOffset, lastStableOffset, aborted, recordSet } = answer;
-    if (error === kafkaErrors.offsetOutOfRange) {
-      const [at, start, end] = [BigInt(fetchOffset), BigInt(logStartOffset), BigInt(Math.max(0, lastStableOffset))];
-      cursor.fail(outOfRange(topic, partition, at, start, end));
-      return true;
-    }
+    const { error, lastStableOffset, aborted, recordSet } = answer;
     if (error !== kafkaErrors.none) {
       const protocolError = errors.createErrorFromCode(error);
       const ours = kafkaError(protocolError, `cannot read ${topic}[${partition}]`, { topic, partition });
@@ -168,6 +165,14 @@ export class KafkaFetcher implements CursorHost {
       cursor.fail(kafkaError(problem, `cannot read ${topic}[${partition}] at ${fetchOffset}`, { topic, partition }));
     }
     return true;
+  }
+
+  /** What the partition does hold is not in an answer that refuses: it is asked for. */
+  async #failOutOfRange(cursor: KafkaCursor): Promise<void> {
+    const { topic, partition, fetchOffset } = cursor;
+    const start = await this.#client.offsetOf(topic, partition, partitionEnds.earliest);
+    const end = await this.#client.offsetOf(topic, partition, partitionEnds.latest);
+    cursor.fail(outOfRange(topic, partition, BigInt(fetchOffset), start, end));
   }
 
   /** Looks up anew who leads the partitions of cursors whose broker failed. */

@@ -3,7 +3,7 @@ import { type Clock, systemClock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import { ChangeSignal } from "./change-signal.ts";
 import { connectAdmin } from "./kafka-admin.ts";
-import { KafkaClient } from "./kafka-client.ts";
+import { KafkaClient, partitionEnds } from "./kafka-client.ts";
 import { KafkaCursor } from "./kafka-cursor.ts";
 import { kafkaError, typeOf } from "./kafka-error.ts";
 import { KafkaFetcher } from "./kafka-fetcher.ts";
@@ -15,10 +15,6 @@ import { nextBatch } from "./record-at.ts";
 import { checkSamePartitions, topicOf } from "./topic.ts";
 import { transactionBytesMax } from "./transaction.ts";
 
-/** Timestamps that ListOffsets takes for the two ends. */
-const latest = -1;
-const earliest = -2;
-const readCommitted = 1;
 /** A number of kafkajs' for "a topic", as describeConfigs wants it. */
 const topicResource = 2;
 
@@ -195,11 +191,11 @@ export class KafkaLog implements Log {
   }
 
   startOffset(topic: string, partition: number): Promise<bigint> {
-    return this.#offset(topic, partition, earliest);
+    return this.#offset(topic, partition, partitionEnds.earliest);
   }
 
   endOffset(topic: string, partition: number, _visibility: Visibility = "durable"): Promise<bigint> {
-    return this.#offset(topic, partition, latest);
+    return this.#offset(topic, partition, partitionEnds.latest);
   }
 
   async offsetForTime(topic: string, partition: number, timeMs: number): Promise<bigint> {
@@ -220,24 +216,15 @@ export class KafkaLog implements Log {
 
   async #offset(topic: string, partition: number, timestamp: number): Promise<bigint> {
     this.#checkOpen();
-    const ask = async (): Promise<bigint> => {
-      const broker = await this.#client.leader(topic, partition);
-      const { responses } = await broker.listOffsets({
-        replicaId: -1,
-        isolationLevel: readCommitted,
-        topics: [{ topic, partitions: [{ partition, timestamp }] }],
-      });
-      return BigInt(responses[0]?.partitions[0]?.offset ?? -1);
-    };
     try {
-      return await ask();
+      return await this.#client.offsetOf(topic, partition, timestamp);
     } catch (error) {
       if (kafkaError(error, "").code !== "KAPPA_LOG_UNAVAILABLE") throw this.#unreadable(error, topic, partition);
     }
     // Leaders move, and connections end.
     await this.#client.refresh();
     try {
-      return await ask();
+      return await this.#client.offsetOf(topic, partition, timestamp);
     } catch (error) {
       throw this.#unreadable(error, topic, partition);
     }
