@@ -142,6 +142,8 @@ export class KafkaClient {
     try {
       if (targetTopics.has(topic)) await this.#cluster.refreshMetadata();
       else await this.#cluster.addTargetTopic(topic);
+      // While a look at other topics is under way kafkajs gives its answer to this one too, which says nothing of it.
+      if (this.#cluster.findTopicPartitionMetadata(topic).length === 0) await this.#cluster.refreshMetadata();
     } catch (error) {
       // One topic that was deleted would make every look at the others fail.
       if (typeOf(error) === "UNKNOWN_TOPIC_OR_PARTITION") {
