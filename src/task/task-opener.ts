@@ -4,7 +4,7 @@ import { KappaError } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
 import { systemTimers, type Timers } from "../core/timers.ts";
-import type { Cursor, Log, RecordBatch } from "../log/log.ts";
+import type { Cursor, Log, RecordBatch, Writer } from "../log/log.ts";
 import { nextBatch } from "../log/record-at.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { Scorer } from "../scoring/scorer.ts";
@@ -77,10 +77,25 @@ export interface TaskSurroundings {
  * 4. continue reading where the last commit record says
  */
 export async function openTask(partition: number, around: TaskSurroundings): Promise<Task> {
-  const { topology, log, settings, clock, meter } = around;
+  const { topology, log } = around;
   const id = `${topology.applicationId}-${partition}`;
   around.takeOverTap?.(id, "open-writer");
   const writer = await log.openWriter(id);
+  const opened: Opened = [() => writer.close()];
+  try {
+    return await openBehind(writer, partition, around, opened);
+  } catch (error) {
+    // When it is tried again it must find its database unlocked; and a cursor that nobody closes is filled for ever.
+    for (const close of opened.reverse()) await close();
+    throw error;
+  }
+}
+
+/** What ends each thing that was opened for a task, in the order of their opening. */
+type Opened = (() => Promise<void> | void)[];
+
+async function openBehind(writer: Writer, partition: number, around: TaskSurroundings, opened: Opened): Promise<Task> {
+  const { topology, log, settings, clock, meter } = around;
   let restored: Restored;
   try {
     restored = await restore(partition, around, false);
@@ -90,6 +105,7 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
     restored = await restore(partition, around, true);
   }
   const { database, stores, record, end } = restored;
+  opened.push(() => database.close());
   const outputs = new Outputs();
   const dead = new DeadLetters(
     deadLettersTopic(topology.applicationId),
@@ -100,12 +116,12 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
   );
   const stages: Stage[] = [];
   for (const sub of topology.subTopologies) {
-    stages.push(await openStage(sub, { around, partition, outputs, dead, stores, record }));
+    stages.push(await openStage(sub, { around, partition, outputs, dead, stores, record, opened }));
   }
   const globalTables = [...around.globalTables.values()];
   const answers = partition === 0 && globalTables.length > 0;
   const sequence = (record?.sequence ?? -1) + 1;
-  around.takeOverTap?.(id, "first-cycle");
+  around.takeOverTap?.(writer.id, "first-cycle");
   return new Task({
     topology,
     partition,
@@ -278,6 +294,7 @@ interface StageSurroundings {
   readonly dead: DeadLetters;
   readonly stores: TaskStores;
   readonly record: CommitRecord | null;
+  readonly opened: Opened;
 }
 
 async function openStage(sub: SubTopology, surroundings: StageSurroundings): Promise<Stage> {
@@ -318,7 +335,7 @@ async function openStage(sub: SubTopology, surroundings: StageSurroundings): Pro
 
 async function openInput(
   node: StreamSourceNode | TableSourceNode,
-  { around, partition, dead, record }: StageSurroundings,
+  { around, partition, dead, record, opened }: StageSurroundings,
   intake: Intake,
 ): Promise<InputSource> {
   const { log, settings } = around;
@@ -327,6 +344,7 @@ async function openInput(
     orderTimeMs: beginningOfTimeMs,
   };
   const cursor = await log.openCursor(node.topic, partition, BigInt(from.offset), "written");
+  opened.push(() => cursor.close());
   const end = settings.untilEnd ? (around.ends[node.topic]?.[partition] ?? 0) : Number.POSITIVE_INFINITY;
   const serde = inputSerde(node, around.registry);
   return new InputSource(node, cursor, serde, dead, intake, settings.timeBounds, end, from);
@@ -344,7 +362,7 @@ async function sinkPartitions(sub: SubTopology, { log }: TaskSurroundings): Prom
 
 async function openLanes(
   keySpace: string,
-  { around, partition, record }: StageSurroundings,
+  { around, partition, record, opened }: StageSurroundings,
   intake: Intake,
 ): Promise<LaneInput> {
   const { topology, log, partitions } = around;
@@ -364,6 +382,7 @@ async function openLanes(
   );
   const offset = from === undefined ? await log.startOffset(topic, partition) : BigInt(from.offset);
   const cursor = await log.openCursor(topic, partition, offset, "written");
+  opened.push(() => cursor.close());
   return new LaneInput(topic, cursor, lanes);
 }
 
