@@ -1,7 +1,7 @@
+import type { KappaError } from "../core/errors.ts";
 import type { AvroReader } from "./avro-reader.ts";
 import type { AvroType } from "./avro-type.ts";
 import type { RecordSchema } from "./record-schema.ts";
-import { unknownSchema } from "./schema-compatibility.ts";
 import type { Serde } from "./serde.ts";
 import { readSchemaId, wireHeaderLength, writeSchemaId } from "./wire-format.ts";
 
@@ -9,6 +9,12 @@ import { readSchemaId, wireHeaderLength, writeSchemaId } from "./wire-format.ts"
 export interface KnownSchemas {
   /** The schema of an id, or undefined when it is not held locally. Ids never change their meaning. */
   known(id: number): AvroType | undefined;
+
+  /**
+   * Why there is no schema, for an id that `known` has none of, to be thrown: KAPPA_SCHEMA_UNKNOWN when no schema has it;
+   * KAPPA_SCHEMA_PENDING while a registry that was asked, by the first such call, has not answered: look again later.
+   */
+  missing(id: number): KappaError;
 }
 
 /** Avro in the Confluent wire format. Values written with any schema that resolves to ours are read as ours. */
@@ -43,7 +49,7 @@ export class AvroSerde<Value> implements Serde<Value> {
     let reader = this.#readers.get(id);
     if (reader === undefined) {
       const writer = this.#schemas.known(id);
-      if (writer === undefined) throw unknownSchema(id);
+      if (writer === undefined) throw this.#schemas.missing(id);
       reader = this.#schema.readerOf(writer);
       this.#readers.set(id, reader);
     }

@@ -68,6 +68,10 @@ export class EmbeddedSchemaRegistry implements SchemaRegistry {
     return this.#hold(id, text).type;
   }
 
+  missing(id: number): KappaError {
+    return unknownSchema(id);
+  }
+
   async schemaOf(id: number): Promise<string> {
     const schema = await this.#schema(id);
     if (schema === undefined) throw unknownSchema(id);
@@ -150,6 +154,10 @@ export class EmbeddedSchemaRegistry implements SchemaRegistry {
     const folder = this.#subjectFolder(subject);
     await mkdir(folder, { recursive: true });
     await replaceWhole(join(folder, "compatibility"), `${compatibility}\n`);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 
   async #schema(id: number): Promise<ParsedSchema | undefined> {

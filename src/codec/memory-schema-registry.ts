@@ -1,3 +1,4 @@
+import type { KappaError } from "../core/errors.ts";
 import type { AvroType } from "./avro-type.ts";
 import {
   checkCompatible,
@@ -23,6 +24,10 @@ export class MemorySchemaRegistry implements SchemaRegistry {
 
   known(id: number): AvroType | undefined {
     return this.#schemas.get(id)?.type;
+  }
+
+  missing(id: number): KappaError {
+    return unknownSchema(id);
   }
 
   schemaOf(id: number): Promise<string> {
@@ -71,6 +76,10 @@ export class MemorySchemaRegistry implements SchemaRegistry {
 
   setCompatibility(subject: string, compatibility: Compatibility): Promise<void> {
     this.#compatibilities.set(subject, compatibility);
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
     return Promise.resolve();
   }
 }

@@ -1,4 +1,4 @@
-import type { AvroType } from "./avro-type.ts";
+import type { KnownSchemas } from "./avro-serde.ts";
 
 /**
  * What a new version of a subject must be able to do. `BACKWARD`: read what the latest version wrote (so readers are
@@ -42,15 +42,10 @@ export interface RegisterOptions {
 
 /**
  * The port to a schema registry: schemas by id, and by subject and version. An id names one schema for ever; the same
- * schema has the same id in every subject. Two schemas are the same when their JSON is, white space apart.
+ * schema has the same id in every subject. Two schemas are the same when their JSON is, white space apart. Ids
+ * that `schemaOf` or `register` has returned once are held: `known` has them from then on.
  */
-export interface SchemaRegistry {
-  /**
-   * The schema of an id if it is held locally, without waiting: what a serde decodes with. Ids that `schemaOf` has
-   * returned once are held from then on.
-   */
-  known(id: number): AvroType | undefined;
-
+export interface SchemaRegistry extends KnownSchemas {
   /** @throws KAPPA_SCHEMA_UNKNOWN when no schema has the id (Confluent 40403) */
   schemaOf(id: number): Promise<string>;
 
@@ -72,4 +67,7 @@ export interface SchemaRegistry {
   /** What holds for the next `register`. Default `BACKWARD`. */
   compatibility(subject: string): Promise<Compatibility>;
   setCompatibility(subject: string, compatibility: Compatibility): Promise<void>;
+
+  /** Ends what is under way; nothing may be called after it. */
+  close(): Promise<void>;
 }

@@ -23,6 +23,7 @@ export const errorCodes = {
   KAPPA_SCHEMA_INVALID: "refuse",
   KAPPA_SCHEMA_INCOMPATIBLE: "refuse",
   KAPPA_SCHEMA_UNKNOWN: "dead-letter",
+  KAPPA_SCHEMA_PENDING: "retry",
   KAPPA_RECORD_INVALID: "dead-letter",
   KAPPA_TOPIC_UNKNOWN: "refuse",
   KAPPA_TOPIC_MISMATCH: "refuse",

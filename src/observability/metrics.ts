@@ -56,6 +56,11 @@ export const metrics = {
     help: "Age of the next record to read, 0 when caught up",
     labels: ["topic", "partition"],
   },
+  kappa_input_paused: {
+    type: "gauge",
+    help: "1 while an input waits for a schema that the registry has not told yet, 0 otherwise",
+    labels: ["topic", "partition"],
+  },
   kappa_records_processed_total: {
     type: "counter",
     help: "Rows processed, counted once in each sub-topology they pass",

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Serde } from "../codec/serde.ts";
 import { KappaError } from "../core/errors.ts";
 import type { Cursor, Log, RecordBatch } from "../log/log.ts";
@@ -27,32 +28,45 @@ export interface GlobalTableOptions {
   readonly timeBounds: TimeBounds;
   /** Whether somebody takes the faults: `TableFaults` of task 0. Otherwise they are passed over. */
   readonly keepFaults: boolean;
+  /** Ends the wait of `open` for a schema registry that does not answer: the process is told to stop. */
+  readonly signal?: AbortSignal;
+}
+
+/** Between two looks at whether a schema registry has answered, in ms. */
+const lookAgainMs = 20;
+
+/** A partition of the table, and what is left of a batch in whose middle a record awaits its schema. */
+interface TablePartition {
+  readonly cursor: Cursor;
+  rest: { readonly bytes: Buffer; readonly baseOffset: number; readonly taken: number } | null;
 }
 
 /**
  * A table that every task of a process sees whole: read to its end before the first row, and followed from then on. A
  * lookup takes the newest version with a time at or before the row's. Every version is kept: fit for lists, rules and
- * catalogues, not for what changes with each event.
+ * catalogues, not for what changes with each event. A partition pauses in front of a record whose schema the registry has
+ * not told yet; before the first row that is waited for.
  */
 export class GlobalTable {
   readonly node: TableSourceNode;
   readonly #decoder: InputDecoder;
   readonly #keepFaults: boolean;
-  readonly #cursors: readonly Cursor[];
+  readonly #partitions: readonly TablePartition[];
   readonly #versions = new Map<string | number, Version[]>();
   readonly #reader = new RecordBatchReader();
   readonly #faults: TableFault[] = [];
+  #waitsFor: string | null = null;
 
   private constructor({ node, serde, timeBounds, keepFaults }: GlobalTableOptions, cursors: readonly Cursor[]) {
     this.node = node;
     this.#decoder = new InputDecoder(node, serde, timeBounds);
     this.#keepFaults = keepFaults;
-    this.#cursors = cursors;
+    this.#partitions = cursors.map((cursor) => ({ cursor, rest: null }));
   }
 
   /** Opens a table and reads it to its end. @throws KAPPA_TOPIC_UNKNOWN */
   static async open(options: GlobalTableOptions): Promise<GlobalTable> {
-    const { node, log } = options;
+    const { node, log, signal } = options;
     const topic = await log.topic(node.topic);
     if (topic === undefined)
       throw new KappaError(
@@ -64,33 +78,73 @@ export class GlobalTable {
       cursors.push(await log.openCursor(node.topic, p, await log.startOffset(node.topic, p), "written"));
     }
     const table = new GlobalTable(options, cursors);
-    for (const cursor of cursors) {
-      for (let batch = await nextBatch(cursor); batch !== undefined; batch = await nextBatch(cursor))
-        table.#read(batch);
+    for (const partition of table.#partitions) {
+      for (;;) {
+        while (!table.#readRest(partition) && signal?.aborted !== true) await sleep(lookAgainMs);
+        const batch = partition.rest === null ? await nextBatch(partition.cursor) : undefined;
+        if (batch === undefined) break;
+        table.#read(partition, batch);
+      }
     }
     return table;
   }
 
   /** Takes up what has become visible. */
   refresh(): void {
-    for (const cursor of this.#cursors) {
-      for (let batch = cursor.next(); batch !== undefined; batch = cursor.next()) this.#read(batch);
+    this.#waitsFor = null;
+    for (const partition of this.#partitions) {
+      while (this.#readRest(partition)) {
+        const batch = partition.cursor.next();
+        if (batch === undefined) break;
+        this.#read(partition, batch);
+      }
     }
   }
 
-  #read({ partition, baseOffset, bytes }: RecordBatch): void {
-    this.#reader.reset(bytes);
-    for (let offset = Number(baseOffset); this.#reader.next(); offset++) this.#take(partition, offset);
+  /** What a paused partition waits for, in words; null when none is paused. */
+  get waitsFor(): string | null {
+    return this.#waitsFor;
   }
 
-  #take(partition: number, offset: number): void {
+  /** Goes on where a partition paused, if it did. @returns whether there is nothing left of its batch */
+  #readRest(partition: TablePartition): boolean {
+    const { rest } = partition;
+    if (rest === null) return true;
+    this.#reader.reset(rest.bytes);
+    for (let i = 0; i < rest.taken; i++) this.#reader.next();
+    return this.#readFrom(partition, rest.bytes, rest.baseOffset, rest.taken);
+  }
+
+  #read(partition: TablePartition, { baseOffset, bytes }: RecordBatch): void {
+    this.#reader.reset(bytes);
+    this.#readFrom(partition, bytes, Number(baseOffset), 0);
+  }
+
+  /** Takes the records of a batch from the `taken`th on, before which the reader stands. @returns whether to the last */
+  #readFrom(table: TablePartition, bytes: Buffer, baseOffset: number, from: number): boolean {
+    for (let taken = from; this.#reader.next(); taken++) {
+      if (this.#take(table.cursor.partition, baseOffset + taken)) continue;
+      // A copy: the bytes of a batch are lent until the cursor goes on.
+      table.rest = { bytes: table.rest?.bytes ?? Buffer.from(bytes), baseOffset, taken };
+      return false;
+    }
+    table.rest = null;
+    return true;
+  }
+
+  /** @returns false for a record that cannot be judged yet */
+  #take(partition: number, offset: number): boolean {
     const decoder = this.#decoder;
     const value = decoder.decode(this.#reader);
     if (value !== null) this.#put(decoder.key, decoder.timeMs, decoder.tombstone ? null : value);
-    else if (this.#keepFaults) {
+    else if (decoder.pending) {
+      this.#waitsFor = decoder.message;
+      return false;
+    } else if (this.#keepFaults) {
       const { reason, message } = decoder;
       this.#faults.push({ partition, offset, reason, message });
     }
+    return true;
   }
 
   /** Records that are no versions; of a partition, in offset order. It only grows. */
@@ -121,6 +175,6 @@ export class GlobalTable {
   }
 
   close(): void {
-    for (const cursor of this.#cursors) cursor.close();
+    for (const { cursor } of this.#partitions) cursor.close();
   }
 }

@@ -35,7 +35,9 @@ export class InputDecoder {
   key: string | number = "";
   /** Whether the record deletes its key from a table; the value then holds the key alone. */
   tombstone = false;
-  /** After a null: why. */
+  /** After a null: whether the record cannot be judged yet, since a schema registry has not answered. `message` says more. */
+  pending = false;
+  /** After another null: why. */
   reason: DeadReason = "decode";
   message = "";
 
@@ -53,8 +55,9 @@ export class InputDecoder {
     this.#nested = named("json");
   }
 
-  /** The value of the record that a reader stands on; null when it is none. */
+  /** The value of the record that a reader stands on; null when it is none, or not to be known yet. */
   decode(reader: RecordBatchReader): Value | null {
+    this.pending = false;
     if (reader.keyAt < 0) return this.#refuse("null_key", "the record has no key");
     const keyBytes = reader.keyEnd - reader.keyAt;
     if (keyBytes > keyBytesMax) return this.#refuse("limits", `the key has ${keyBytes} bytes, limit ${keyBytesMax}`);
@@ -63,7 +66,9 @@ export class InputDecoder {
     try {
       value = this.#serde.decode(reader.buffer, reader.valueAt, reader.valueEnd);
     } catch (error) {
-      if (!(error instanceof KappaError) || error.recovery !== "dead-letter") throw error;
+      if (!(error instanceof KappaError)) throw error;
+      if (error.code === "KAPPA_SCHEMA_PENDING") return this.#await(error.message);
+      if (error.recovery !== "dead-letter") throw error;
       return this.#refuse(deadReasonOf(error, "decode"), error.message);
     }
     this.tombstone = false;
@@ -132,6 +137,12 @@ export class InputDecoder {
     this.tombstone = true;
     const value = { [field]: key };
     return this.#timed(null, value, reader) ? value : null;
+  }
+
+  #await(message: string): null {
+    this.pending = true;
+    this.message = message;
+    return null;
   }
 
   #refuse(reason: DeadReason, message: string): null {

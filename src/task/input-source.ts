@@ -17,7 +17,9 @@ const keptBytesMax = 64 * 1024;
 
 /**
  * One partition of an input topic as rows in offset order. Its order time is the highest event time read so far, so it
- * never falls. A record that cannot become a row is a dead letter of the same transaction as the rows around it.
+ * never falls. A record that cannot become a row is a dead letter of the same transaction as the rows around it. One
+ * whose schema the registry has not told yet is neither: the source pauses in front of it, and other sources wait for it
+ * as for one that is behind, while the log is asked for nothing more.
  */
 export class InputSource implements RowSource {
   readonly node: StreamSourceNode | TableSourceNode;
@@ -36,6 +38,8 @@ export class InputSource implements RowSource {
   #taken = beginningOfTimeMs;
   /** Whether records are left that wait for the next commit, since this one is full. */
   #stopped = false;
+  /** Whether the reader stands on a record that cannot be judged yet, the one at `#next`. */
+  #paused = false;
   spoken = 0;
 
   /**
@@ -76,7 +80,7 @@ export class InputSource implements RowSource {
   }
 
   get caughtUp(): boolean {
-    if (this.#head !== null || this.#stopped) return false;
+    if (this.#head !== null || this.#stopped || this.#paused) return false;
     return this.#next >= this.#endOffset || (this.#endOffset === Number.POSITIVE_INFINITY && this.#cursor.caughtUp());
   }
 
@@ -93,6 +97,11 @@ export class InputSource implements RowSource {
   /** Records that are visible and not taken. */
   get lag(): number {
     return Math.max(0, Math.min(Number(this.#cursor.end), this.#endOffset) - this.position);
+  }
+
+  /** What a paused source waits for, in words; null when it is not paused. */
+  get waitsFor(): string | null {
+    return this.#paused ? this.#decoder.message : null;
   }
 
   take(): Row {
@@ -114,7 +123,7 @@ export class InputSource implements RowSource {
         this.#stopped = true;
         return;
       }
-      while (!this.#reader.next()) {
+      while (!this.#paused && !this.#reader.next()) {
         const batch = this.#cursor.next();
         if (batch === undefined) {
           // A log may leave offsets out; those are behind us too.
@@ -125,8 +134,10 @@ export class InputSource implements RowSource {
         this.#next = Number(batch.baseOffset);
         if (this.#next >= this.#endOffset) return;
       }
-      const offset = this.#next++;
+      const offset = this.#next;
       const row = this.#decode(offset);
+      if (this.#paused) return;
+      this.#next++;
       if (row === null) continue;
       this.#head = row;
       this.#headOffset = offset;
@@ -143,12 +154,19 @@ export class InputSource implements RowSource {
     return this.#memory.subarray(0, bytes.length);
   }
 
-  /** The row of the reader's current record, or null when it became a dead letter. */
+  /** The row of the reader's current record, or null when it became a dead letter or the source pauses. */
   #decode(offset: number): Row | null {
     const decoder = this.#decoder;
     const reader = this.#reader;
     const bytes = reader.valueEnd - reader.valueAt;
     const value = decoder.decode(reader);
+    const paused = this.#paused;
+    this.#paused = decoder.pending;
+    if (this.#paused) {
+      // It has something to say: a source that was passed over as silent is waited for again.
+      if (!paused) this.spoken++;
+      return null;
+    }
     if (value === null) {
       this.#intake.take(bytes + letterBytes);
       const { reason, message } = decoder;

@@ -147,7 +147,7 @@ export class PartitionGroup {
       if (!source.ready && this.#ignored(i, source)) {
         // A transaction may have rows here and in the source that is about to give one: both or none must be seen.
         source.refresh();
-        if (!source.ready) continue;
+        if (!source.ready && this.#ignored(i, source)) continue;
       }
       const time = source.orderTimeMs;
       const rank = source.rank;

@@ -10,6 +10,7 @@ interface InputSeries {
   readonly consumed: Counter;
   readonly lagRecords: Gauge;
   readonly lagSeconds: Gauge;
+  readonly paused: Gauge;
   position: number;
 }
 
@@ -44,6 +45,7 @@ export class TaskMetrics {
         consumed: meter.counter("kappa_records_consumed_total", input.node.topic, partition),
         lagRecords: meter.gauge("kappa_consumer_lag_records", input.node.topic, partition),
         lagSeconds: meter.gauge("kappa_consumer_lag_seconds", input.node.topic, partition),
+        paused: meter.gauge("kappa_input_paused", input.node.topic, partition),
         position: input.position,
       }));
     this.#sinks = stages
@@ -89,7 +91,8 @@ export class TaskMetrics {
   /** Gauges, now and then. */
   sample(): void {
     this.#cacheBytes.set(this.#database.cachedBytes);
-    for (const { input, lagRecords, lagSeconds } of this.#inputs) {
+    for (const { input, lagRecords, lagSeconds, paused } of this.#inputs) {
+      paused.set(input.waitsFor === null ? 0 : 1);
       const lag = input.lag;
       lagRecords.set(lag);
       lagSeconds.set(lag === 0 ? 0 : Math.max(0, this.#clock.now() - input.orderTimeMs) / 1000);

@@ -3,6 +3,7 @@ import { test } from "vitest";
 import { AvroSerde, type KnownSchemas } from "../../src/codec/avro-serde.ts";
 import { type AvroType, parseRecordType } from "../../src/codec/avro-type.ts";
 import { recordSchema } from "../../src/codec/record-schema.ts";
+import { unknownSchema } from "../../src/codec/schema-compatibility.ts";
 import { KappaError } from "../../src/core/errors.ts";
 
 interface Payment {
@@ -25,6 +26,10 @@ class Schemas implements KnownSchemas {
   known(id: number): AvroType | undefined {
     this.asked++;
     return this.types.get(id);
+  }
+
+  missing(id: number): KappaError {
+    return unknownSchema(id);
   }
 }
 

@@ -1,5 +1,6 @@
 import { batchesHeld } from "../../src/cli/topic-reader.ts";
 import { AvroSerde } from "../../src/codec/avro-serde.ts";
+import { unknownSchema } from "../../src/codec/schema-compatibility.ts";
 import { type Log, RecordBatchReader } from "../../src/index.ts";
 import { type PaymentDecision, paymentDecisionSchema } from "./payments.ts";
 import { applicationId } from "./poisoned-topology.ts";
@@ -31,7 +32,10 @@ export interface Fates {
 export async function fatesIn(log: Log): Promise<Fates> {
   const decided: PaymentDecision[] = [];
   const dead: DeadLetter[] = [];
-  const serde = new AvroSerde(paymentDecisionSchema, -1, { known: () => paymentDecisionSchema.avro });
+  const serde = new AvroSerde(paymentDecisionSchema, -1, {
+    known: () => paymentDecisionSchema.avro,
+    missing: unknownSchema,
+  });
   await eachRecord(log, "payment-decisions", (reader) => {
     decided.push(serde.decode(reader.buffer, reader.valueAt, reader.valueEnd));
   });
