@@ -24,6 +24,7 @@ export const errorCodes = {
   KAPPA_SCHEMA_INCOMPATIBLE: "refuse",
   KAPPA_SCHEMA_UNKNOWN: "dead-letter",
   KAPPA_SCHEMA_PENDING: "retry",
+  KAPPA_SCHEMA_UNREGISTERED: "refuse",
   KAPPA_RECORD_INVALID: "dead-letter",
   KAPPA_TOPIC_UNKNOWN: "refuse",
   KAPPA_TOPIC_MISMATCH: "refuse",
@@ -48,6 +49,7 @@ export const errorCodes = {
   KAPPA_FILE_INVALID: "refuse",
   KAPPA_ENGINE_FAILED: "stop",
   KAPPA_SERVICE_UNREACHABLE: "retry",
+  KAPPA_SERVICE_REFUSED: "refuse",
 } as const satisfies Record<string, Recovery>;
 
 export type ErrorCode = keyof typeof errorCodes;

@@ -61,6 +61,11 @@ export const metrics = {
     help: "1 while an input waits for a schema that the registry has not told yet, 0 otherwise",
     labels: ["topic", "partition"],
   },
+  kappa_schema_requests_total: {
+    type: "counter",
+    help: "Requests for a schema id that was seen for the first time, by outcome: found, unknown, or failed and tried again",
+    labels: ["outcome"],
+  },
   kappa_records_processed_total: {
     type: "counter",
     help: "Rows processed, counted once in each sub-topology they pass",
