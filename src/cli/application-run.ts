@@ -19,6 +19,7 @@ import type { Config, LoadedConfig } from "./config.ts";
 import { EngineSources } from "./engine-sources.ts";
 import type { Invocation } from "./invocation.ts";
 import { OwnerQueries } from "./owner-queries.ts";
+import { registryAddress } from "./registry-address.ts";
 import { bindStateFolder } from "./state-origin.ts";
 
 /** How long a drain may take after the first signal, in ms; what is not done by then is done by the next start. */
@@ -40,6 +41,8 @@ export class ApplicationRun {
   readonly #logger: Logger;
   #engine: Engine | null = null;
   #signalled = false;
+  /** Ends a start that waits for a service. */
+  readonly #stopping = new AbortController();
   #heardMs: number;
 
   constructor(invocation: Invocation, config: LoadedConfig, module: TopologyModule, untilEnd: boolean) {
@@ -131,6 +134,7 @@ export class ApplicationRun {
   #start(log: SharedLog, kafka: KafkaOptions | null, url: string): Promise<Engine> {
     const { threads, dataDir } = this.#config;
     const stateDir = this.#invocation.path(this.#config.stateDir);
+    const registry = registryAddress(this.#config);
     return Engine.start({
       topology: this.#module,
       log,
@@ -138,6 +142,9 @@ export class ApplicationRun {
       stateDir,
       threads: threads === 0 ? availableParallelism() : threads,
       settings: this.#settings(),
+      ...(registry === undefined ? {} : { registry: { kind: "confluent", ...registry } }),
+      onWarning: (fields, message) => this.#logger.warn(fields, message),
+      signal: this.#stopping.signal,
       onMetrics: (thread, report) => {
         this.#heardMs = this.#invocation.clock.monotonic();
         this.#meter.merge(thread, report);
@@ -189,6 +196,7 @@ export class ApplicationRun {
       async ({ signal }) => {
         this.#logger.info({ signal }, "draining");
         this.#signalled = true;
+        this.#stopping.abort();
         await this.#engine?.stop();
         await ended;
       },

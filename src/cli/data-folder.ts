@@ -1,16 +1,23 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
+import type { ConfluentAddress } from "../codec/confluent-client.ts";
+import { openSchemaRegistry } from "../codec/registry-place.ts";
+import type { SchemaRegistry } from "../codec/schema-registry.ts";
+import { systemClock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
-import type { Meter } from "../core/meter.ts";
+import { type Meter, noMeter } from "../core/meter.ts";
 import { type OwnedFileLog, openFileLog } from "../log/file-log.ts";
 import type { Log, Topic } from "../log/log.ts";
 
 /** The folder that holds the embedded log (`log/`), the schemas (`registry/`) and, usually, the state. */
 export class DataFolder {
   readonly path: string;
+  readonly #registry: ConfluentAddress | undefined;
 
-  constructor(path: string) {
+  /** @param registry where schemas are kept instead; what it tells is kept in the folder as well */
+  constructor(path: string, registry?: ConfluentAddress) {
     this.path = path;
+    this.#registry = registry;
   }
 
   get logDirectory(): string {
@@ -25,8 +32,18 @@ export class DataFolder {
     return openFileLog({ directory: this.logDirectory, meter });
   }
 
-  registry(): Promise<EmbeddedSchemaRegistry> {
-    return EmbeddedSchemaRegistry.open(this.registryDirectory);
+  /** Whether there is a registry to be asked without making one. */
+  get hasRegistry(): boolean {
+    return this.#registry !== undefined || existsSync(this.registryDirectory);
+  }
+
+  registry(): Promise<SchemaRegistry> {
+    const folder = this.registryDirectory;
+    const place =
+      this.#registry === undefined
+        ? ({ kind: "embedded", folder } as const)
+        : ({ kind: "confluent", ...this.#registry, cacheFolder: folder } as const);
+    return openSchemaRegistry(place, { clock: systemClock, meter: noMeter });
   }
 }
 

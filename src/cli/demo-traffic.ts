@@ -1,8 +1,8 @@
 import { customerProfileSchema, fraudLabelSchema, listEntrySchema, transactionSchema } from "../../schemas/records.ts";
 import { type Attack, FraudSimulator, type SimulatedEvent } from "../../topologies/fraud/simulator.ts";
 import { AvroSerde } from "../codec/avro-serde.ts";
-import type { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
 import type { RecordSchema } from "../codec/record-schema.ts";
+import type { SchemaRegistry } from "../codec/schema-registry.ts";
 import { valueSubject } from "../codec/schema-registry.ts";
 import type { Serde } from "../codec/serde.ts";
 import { assert } from "../core/assert.ts";
@@ -33,7 +33,7 @@ interface Lane {
 
 export interface TrafficOptions {
   readonly log: Log;
-  readonly registry: EmbeddedSchemaRegistry;
+  readonly registry: SchemaRegistry;
   readonly clock: Clock;
   readonly partitions: number;
   readonly seed: number;

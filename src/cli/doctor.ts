@@ -53,7 +53,7 @@ async function topologyChecks(
   }
   const access = invocation.logOf(config, "kappa-doctor");
   const log = access.kafka !== null || existsSync(folder.logDirectory) ? await access.read() : null;
-  const registry = existsSync(folder.registryDirectory) ? await folder.registry() : null;
+  const registry = folder.hasRegistry ? await folder.registry() : null;
   const { checkTopology } = await import("./topology-checks.ts");
   try {
     return await checkTopology(topology, log, registry, invocation.clock);

@@ -35,6 +35,7 @@ const starting: Health = {
   modelLoaded: false,
   restoringTasks: 0,
   restoreSecondsLeft: null,
+  pausedInputs: 0,
   checks: [],
 };
 
@@ -105,6 +106,7 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
       modelLoaded: !restoring,
       restoringTasks: closed.length > 0 ? closed.length : Number(restoring),
       restoreSecondsLeft: secondsLeft === null ? null : Math.ceil(secondsLeft),
+      pausedInputs: engine.waits.length,
       checks: [
         {
           name: "threads",
@@ -117,6 +119,7 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
           detail: engine.group.joined ? `runs ${engine.owned.length} of ${engine.partitions} tasks` : notJoined,
         },
         { name: "tasks", ok: closed.length === 0, detail: tasksDetail(closed, commitsLeft, secondsLeft) },
+        { name: "inputs", ok: engine.waits.length === 0, detail: waitsDetail(engine.waits) },
         { name: "lag", ok: true, detail: `${lag} input records not taken yet` },
       ],
     };
@@ -211,4 +214,12 @@ function tasksDetail(closed: readonly number[], commitsLeft: number, secondsLeft
   const left = secondsLeft === null ? "" : `, about ${Math.ceil(secondsLeft)} s`;
   const commits = commitsLeft === 0 ? "" : `: ${commitsLeft} commits left to apply${left}`;
   return `not open are tasks ${closed.join(", ")}${commits}`;
+}
+
+function waitsDetail(waits: Engine["waits"]): string {
+  const [first] = waits;
+  if (first === undefined) return "no input is paused";
+  const { topic, partition, reason } = first;
+  const more = waits.length === 1 ? "" : `, and ${waits.length - 1} more`;
+  return `${topic}${partition === null ? "" : `-${partition}`} is paused: ${reason}${more}`;
 }

@@ -8,6 +8,7 @@ import { DataFolder } from "./data-folder.ts";
 import { kafkaOptionsOf } from "./kafka-connection.ts";
 import { EmbeddedLogAccess, KafkaLogAccess, type LogAccess } from "./log-access.ts";
 import { shellWord } from "./plain-text.ts";
+import { registryAddress } from "./registry-address.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What the configuration needs to know of a command. */
@@ -47,7 +48,8 @@ export class Invocation {
 
   /** The data folder the configuration names. */
   async dataFolder(command: CommandWithOptions): Promise<DataFolder> {
-    return new DataFolder(this.path((await this.config(command)).dataDir));
+    const config = await this.config(command);
+    return new DataFolder(this.path(config.dataDir), registryAddress(config));
   }
 
   /** The log the configuration names: Kafka's topics when it names brokers, else those of the data folder. */

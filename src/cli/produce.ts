@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 import { AvroSerde } from "../codec/avro-serde.ts";
-import type { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
 import { JsonSerde } from "../codec/json-serde.ts";
 import { RecordSchema } from "../codec/record-schema.ts";
+import type { SchemaRegistry } from "../codec/schema-registry.ts";
 import { valueSubject } from "../codec/schema-registry.ts";
 import type { Serde } from "../codec/serde.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
@@ -101,7 +101,7 @@ async function serdeOf(
   topic: string,
   format: "avro" | "json",
   given: RecordSchema<RowFields> | undefined,
-  registry: EmbeddedSchemaRegistry,
+  registry: SchemaRegistry,
 ): Promise<{ serde: Serde<RowFields>; rowSchema: RecordSchema<RowFields> | null }> {
   if (format === "json")
     return { serde: given === undefined ? plainJson : new JsonSerde(given), rowSchema: given ?? null };

@@ -24,14 +24,23 @@ function listVerb(invocation: Invocation): CommandUnknownOpts {
       for (const subject of await registry.subjects()) {
         const compatibility = await registry.compatibility(subject);
         for (const { version, id, schema } of await registry.versions(subject)) {
-          const parsed = JSON.parse(schema) as { readonly name: string; readonly fields: readonly unknown[] };
-          if (options.json) terminal.print(jsonLine({ subject, version, id, compatibility, schema: parsed }));
-          rows.push([subject, version, id, parsed.name, parsed.fields.length, compatibility]);
+          const parsed = recordIn(schema);
+          if (options.json) terminal.print(jsonLine({ subject, version, id, compatibility, schema: parsed ?? schema }));
+          rows.push([subject, version, id, parsed?.name ?? "-", parsed?.fields?.length ?? "-", compatibility]);
         }
       }
       if (!options.json) terminal.table(["subject", "version", "id", "record", "fields", "compatibility"], rows);
       invocation.next("kappa schemas register TOPIC-value FILE.avsc", command);
     });
+}
+
+/** A registry that others use too may hold schemas that are no JSON, or no records. */
+function recordIn(schema: string): { readonly name?: string; readonly fields?: readonly unknown[] } | null {
+  try {
+    return JSON.parse(schema) as ReturnType<typeof recordIn>;
+  } catch {
+    return null;
+  }
 }
 
 function registerVerb(invocation: Invocation): CommandUnknownOpts {

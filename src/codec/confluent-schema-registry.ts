@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import { type Meter, noMeter } from "../core/meter.ts";
+import { noWarn, type Warn } from "../core/warn.ts";
 import type { AvroType } from "./avro-type.ts";
 import {
   type ConfluentAddress,
@@ -33,6 +34,13 @@ export interface ConfluentOptions extends ConfluentAddress {
   readonly autoRegister?: boolean;
 }
 
+/** What a registry is handed. */
+export interface RegistrySurroundings {
+  readonly clock: Clock;
+  readonly meter: Meter;
+  readonly warn?: Warn;
+}
+
 /** One try in the background: asking again is up to the questions. */
 const onceAtATime: Patience = { tries: 1, timeoutMs: 10_000 };
 
@@ -56,12 +64,19 @@ export class ConfluentSchemaRegistry implements SchemaRegistry {
   readonly #client: ConfluentClient;
   readonly #cache: ConfluentSchemaCache;
   readonly #autoRegister: boolean;
+  readonly #warn: Warn;
   readonly #questions: SchemaQuestions;
   readonly #held = new Map<number, Held>();
 
-  private constructor(options: ConfluentOptions, url: string, cache: ConfluentSchemaCache, clock: Clock, meter: Meter) {
+  private constructor(
+    options: ConfluentOptions,
+    url: string,
+    cache: ConfluentSchemaCache,
+    { clock, meter, warn }: RegistrySurroundings,
+  ) {
     this.#client = new ConfluentClient({ ...options, url });
     this.#cache = cache;
+    this.#warn = warn ?? noWarn;
     this.#autoRegister = options.autoRegister ?? true;
     const fetch = async (id: number): Promise<void> => {
       await this.#keep(id, await this.#client.schema(id, onceAtATime));
@@ -70,10 +85,13 @@ export class ConfluentSchemaRegistry implements SchemaRegistry {
   }
 
   /** Opens the cache; the registry itself is not asked for anything. @throws KAPPA_CONFIG_INVALID for an address that is none */
-  static async open(options: ConfluentOptions, clock = systemClock, meter = noMeter): Promise<ConfluentSchemaRegistry> {
+  static async open(
+    options: ConfluentOptions,
+    around: RegistrySurroundings = { clock: systemClock, meter: noMeter },
+  ): Promise<ConfluentSchemaRegistry> {
     const url = confluentUrl(options.url);
     const cache = await ConfluentSchemaCache.open(options.cacheFolder, url);
-    return new ConfluentSchemaRegistry(options, url, cache, clock, meter);
+    return new ConfluentSchemaRegistry(options, url, cache, around);
   }
 
   /** @throws KAPPA_RECORD_INVALID for an id whose schema nothing can be read with: another kind than Avro, no record */
@@ -119,6 +137,7 @@ export class ConfluentSchemaRegistry implements SchemaRegistry {
     } catch (error) {
       if (before === undefined || !(error instanceof KappaError) || error.recovery !== "retry") throw error;
       id = before;
+      this.#warn({ subject, id, reason: error.message }, "schema registry away: taking the id that it gave before");
     }
     await this.#keep(id, { schemaType: "AVRO", schema: parsed.text, references: [] });
     await this.#cache.keepRegistered(subject, parsed.text, id);

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
+import { openSchemaRegistry } from "../codec/registry-place.ts";
+import type { SchemaRegistry } from "../codec/schema-registry.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
@@ -11,10 +12,11 @@ import { GlobalTable } from "../task/global-table.ts";
 import { loadModels } from "../task/models.ts";
 import type { Task, TaskTap } from "../task/task.ts";
 import type { TakeOverTap, TaskSurroundings } from "../task/task-opener.ts";
+import type { Topology } from "../topology/graph.ts";
 import { SweepTurns } from "./sweep-turns.ts";
 import { TaskDatabases } from "./task-databases.ts";
 import { TaskHost } from "./task-host.ts";
-import type { ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
+import type { InputWait, ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
 import { loadTopology } from "./topology-module.ts";
 
 /** How often a thread reports its progress and metrics, in ms. */
@@ -40,6 +42,8 @@ export class EngineWorker {
   #ordered: (ThreadRequest & { kind: "own" }) | null = null;
   readonly #globalTables: GlobalTable[] = [];
   #stopping = false;
+  /** Ends what waits for a service before the first round. */
+  readonly #stop = new AbortController();
   /** Ends a pause, or a wait for the log. */
   #wake: (() => void) | null = null;
   #lastReportMs = 0;
@@ -53,6 +57,7 @@ export class EngineWorker {
     const request = message as ThreadRequest;
     if (request.kind === "stop") {
       this.#stopping = true;
+      this.#stop.abort();
       this.#wake?.();
       return;
     }
@@ -102,16 +107,12 @@ export class EngineWorker {
     const topology = await loadTopology(order.topology);
     const log = await openThreadLog(order.log);
     let scorers = new Map<number, Scorer>();
+    let registry: SchemaRegistry | null = null;
     try {
       const meter = this.#meter.open();
-      const registry = await EmbeddedSchemaRegistry.open(order.registryDir);
+      registry = await openSchemaRegistry(order.registry, { clock, meter });
       scorers = await loadModels(topology, clock, meter);
-      for (const node of topology.nodes.filter(isGlobalTable)) {
-        const { timeBounds } = order.settings;
-        const serde = inputSerde(node, registry);
-        // Task 0 answers for them, and any thread may be told to run it.
-        this.#globalTables.push(await GlobalTable.open({ node, log, serde, timeBounds, keepFaults: true }));
-      }
+      await this.#openGlobalTables(topology, log, registry);
       const databases = new TaskDatabases({
         stateDir: order.stateDir,
         taskBytes: Math.floor(order.settings.cacheBytes / order.partitionCount),
@@ -147,10 +148,23 @@ export class EngineWorker {
       });
       for (const table of this.#globalTables) table.close();
       for (const scorer of new Set(scorers.values())) await scorer.close();
+      await registry?.close();
       await log.close();
       this.#reportProgress();
     }
     if (failure !== undefined) throw failure;
+  }
+
+  async #openGlobalTables(topology: Topology, log: ThreadLog, registry: SchemaRegistry): Promise<void> {
+    const { timeBounds } = this.#options.order.settings;
+    for (const node of topology.nodes.filter(isGlobalTable)) {
+      const serde = inputSerde(node, registry);
+      const onWait = (reason: string): void => this.#reportProgress([{ topic: node.topic, partition: null, reason }]);
+      // Task 0 answers for them, and any thread may be told to run it.
+      const keepFaults = true;
+      const { signal } = this.#stop;
+      this.#globalTables.push(await GlobalTable.open({ node, log, serde, timeBounds, keepFaults, signal, onWait }));
+    }
   }
 
   /**
@@ -241,7 +255,8 @@ export class EngineWorker {
     return true;
   }
 
-  #reportProgress(): void {
+  /** @param waits of what is not open yet */
+  #reportProgress(waits: readonly InputWait[] = []): void {
     for (const task of this.#tasks) task.sample();
     const tasks = this.#tasks.map((task) => ({
       partition: task.partition,
@@ -251,6 +266,21 @@ export class EngineWorker {
       cachedBytes: task.database.cachedBytes,
       positions: task.positions,
     }));
-    this.#options.report({ kind: "progress", tasks, metrics: this.#meter.report() });
+    const all = [...waits, ...this.#waits()];
+    this.#options.report({ kind: "progress", tasks, waits: all, metrics: this.#meter.report() });
+  }
+
+  /** Inputs that are paused. */
+  #waits(): InputWait[] {
+    const waits: InputWait[] = [];
+    for (const { node, waitsFor } of this.#globalTables) {
+      if (waitsFor !== null) waits.push({ topic: node.topic, partition: null, reason: waitsFor });
+    }
+    for (const { partition, stages } of this.#tasks) {
+      for (const { node, waitsFor } of stages.flatMap(({ inputs }) => inputs)) {
+        if (waitsFor !== null) waits.push({ topic: node.topic, partition, reason: waitsFor });
+      }
+    }
+    return waits;
   }
 }

@@ -1,18 +1,21 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { EmbeddedSchemaRegistry } from "../codec/embedded-schema-registry.ts";
+import type { RegistryPlace } from "../codec/registry-place.ts";
 import { type ErrorCode, errorCodes, KappaError, messageOf } from "../core/errors.ts";
+import { noWarn, type Warn } from "../core/warn.ts";
 import { KafkaLog } from "../log/kafka-log.ts";
 import { partitionOf } from "../log/partitioner.ts";
 import { movedWith, type SharedLog, threadHandle } from "../log/thread-log.ts";
 import type { MeterReport } from "../observability/thread-meter.ts";
-import { createTopics, partitionCount, partitionedInputs, registerSchemas } from "../task/application.ts";
+import { createTopics, partitionCount, partitionedInputs } from "../task/application.ts";
 import { defaultSettings, kafkaSettings, type TaskSettings } from "../task/settings.ts";
 import { commitsTopic, type Topology } from "../topology/graph.ts";
 import { Collector } from "./collector.ts";
+import { InputWaits } from "./input-waits.ts";
 import { type GroupView, type Membership, type Ownership, SoleMembership } from "./membership.ts";
-import type { TaskProgress, ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
+import { registerPatiently } from "./schema-registration.ts";
+import type { InputWait, TaskProgress, ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
 import { loadTopology, type TopologyModule } from "./topology-module.ts";
 
 /**
@@ -33,6 +36,19 @@ export interface EngineOptions {
   /** Engine threads; default: the cores of the machine, at most one a partition. */
   readonly threads?: number;
   readonly settings?: Partial<TaskSettings>;
+  /** A schema registry over HTTP, with the API of Confluent's. Default: one of the application's own, in `dataDir`. */
+  readonly registry?: {
+    readonly kind: "confluent";
+    readonly url: string;
+    readonly apiKey?: string;
+    readonly apiSecret?: string;
+    /** Whether schemas of outputs that the registry does not hold are added to it. Default true. */
+    readonly autoRegister?: boolean;
+  };
+  /** Told when something around the application keeps it from going on, and when it goes on. */
+  readonly onWarning?: Warn;
+  /** Gives up a start that waits for a service. */
+  readonly signal?: AbortSignal;
   /** Receives what the threads measured. */
   readonly onMetrics?: (thread: number, report: MeterReport) => void;
 }
@@ -49,6 +65,7 @@ interface EngineThread {
   readonly worker: Worker;
   readonly partitions: Set<number>;
   tasks: readonly TaskProgress[];
+  waits: readonly InputWait[];
   /** Newest order that it has carried out, in three respects; see `ThreadReport`. */
   released: number;
   running: number;
@@ -67,6 +84,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #threads: EngineThread[] = [];
   readonly #collector = new Collector();
+  readonly #waits: InputWaits;
   readonly #waiting = new Map<
     number,
     { readonly resolve: (answer: unknown) => void; readonly reject: (error: unknown) => void }
@@ -83,6 +101,7 @@ export class Engine {
 
   private constructor(options: EngineOptions, topology: Topology, partitions: number) {
     this.#options = options;
+    this.#waits = new InputWaits(options.onWarning ?? noWarn);
     this.topology = topology;
     this.partitions = partitions;
     this.finished = new Promise((resolve, reject) => {
@@ -98,15 +117,15 @@ export class Engine {
    * Returns once they are started; restoring goes on.
    *
    * @throws KAPPA_TOPIC_UNKNOWN, KAPPA_TOPIC_MISMATCH, KAPPA_TOPOLOGY_INVALID, KAPPA_SCHEMA_INCOMPATIBLE
+   * @throws KAPPA_SERVICE_REFUSED, KAPPA_SCHEMA_UNREGISTERED; one that is away is waited for
    */
   static async start(options: EngineOptions): Promise<Engine> {
     const { log, dataDir } = options;
     const topology = await loadTopology(options.topology);
     const partitions = await partitionCount(topology, log);
     await createTopics(topology, log, partitions);
-    const registryDir = join(dataDir, "registry");
-    const registry = await EmbeddedSchemaRegistry.open(registryDir);
-    const schemaIds = await registerSchemas(topology, registry);
+    const registry = registryPlace(options);
+    const schemaIds = await registerPatiently(topology, registry, options.onWarning ?? noWarn, options.signal);
     const settings: TaskSettings = {
       ...defaultSettings,
       ...(log instanceof KafkaLog ? kafkaSettings : {}),
@@ -121,7 +140,7 @@ export class Engine {
         topology: options.topology,
         log: threadHandle(log),
         partitionCount: partitions,
-        registryDir,
+        registry,
         stateDir: join(options.stateDir ?? join(dataDir, "state"), topology.applicationId),
         schemaIds,
         settings,
@@ -216,6 +235,7 @@ export class Engine {
       worker,
       partitions: new Set(),
       tasks: [],
+      waits: [],
       released: 0,
       running: 0,
       ended: 0,
@@ -265,6 +285,8 @@ export class Engine {
         break;
       case "progress":
         thread.tasks = report.tasks;
+        thread.waits = report.waits;
+        this.#waits.tell(this.waits);
         this.#collector.stateHeld(this.tasks.reduce((bytes, { cachedBytes }) => bytes + cachedBytes, 0));
         this.#options.onMetrics?.(number, report.metrics);
         this.#membership?.progressed(new Map(this.tasks.map(({ partition, positions }) => [partition, positions])));
@@ -326,6 +348,11 @@ export class Engine {
   /** Tasks as they last reported, by partition. */
   get tasks(): readonly TaskProgress[] {
     return this.#threads.flatMap(({ tasks }) => tasks).sort((a, b) => a.partition - b.partition);
+  }
+
+  /** Inputs that wait for a service: for the schema of a record, from a registry that does not answer. */
+  get waits(): readonly InputWait[] {
+    return this.#threads.flatMap(({ waits }) => waits);
   }
 
   /** Tasks that still apply commits, with how many of how many. */
@@ -390,6 +417,11 @@ export class Engine {
     for (const { worker } of this.#threads) worker.postMessage(stop);
     await this.finished;
   }
+}
+
+function registryPlace({ registry, dataDir }: EngineOptions): RegistryPlace {
+  const folder = join(dataDir, "registry");
+  return registry === undefined ? { kind: "embedded", folder } : { ...registry, cacheFolder: folder };
 }
 
 function asEngineError(error: unknown): KappaError {

@@ -1,3 +1,4 @@
+import type { RegistryPlace } from "../codec/registry-place.ts";
 import type { LogHandle } from "../log/thread-log.ts";
 import type { MeterReport } from "../observability/thread-meter.ts";
 import type { SchemaIds } from "../task/application.ts";
@@ -12,7 +13,7 @@ export interface ThreadOrder {
   readonly log: LogHandle;
   /** Partitions in all. */
   readonly partitionCount: number;
-  readonly registryDir: string;
+  readonly registry: RegistryPlace;
   /** Folder of the application's local state; each task has one within. */
   readonly stateDir: string;
   readonly schemaIds: SchemaIds;
@@ -31,11 +32,24 @@ export type ThreadReport =
   /** A task was opened by another process, and is closed here. */
   | { readonly kind: "fenced"; readonly partition: number }
   | { readonly kind: "restoring"; readonly partition: number; readonly applied: number; readonly total: number }
-  | { readonly kind: "progress"; readonly tasks: readonly TaskProgress[]; readonly metrics: MeterReport }
+  | {
+      readonly kind: "progress";
+      readonly tasks: readonly TaskProgress[];
+      readonly waits: readonly InputWait[];
+      readonly metrics: MeterReport;
+    }
   | { readonly kind: "answer"; readonly token: number; readonly answer: unknown }
   | { readonly kind: "refused"; readonly token: number; readonly code: string; readonly message: string }
   | { readonly kind: "finished" }
   | { readonly kind: "failed"; readonly code: string; readonly message: string; readonly stack: string };
+
+/** An input that cannot go on before a service has answered. */
+export interface InputWait {
+  readonly topic: string;
+  /** Null for a global table. */
+  readonly partition: number | null;
+  readonly reason: string;
+}
 
 export interface TaskProgress {
   readonly partition: number;

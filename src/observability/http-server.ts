@@ -122,9 +122,9 @@ function addHealth(server: FastifyInstance, source: HealthSource): void {
     return reply.code(live ? 200 : 503).send({ status: state });
   });
   server.get<{ Querystring: { verbose?: string } }>("/readyz", (request, reply) => {
-    const { state, modelLoaded, restoringTasks, restoreSecondsLeft, checks } = source.health();
+    const { state, modelLoaded, restoringTasks, restoreSecondsLeft, pausedInputs, checks } = source.health();
     const restoring = restoringTasks > 0;
-    const ready = state === "RUNNING" && modelLoaded && !restoring;
+    const ready = state === "RUNNING" && modelLoaded && !restoring && pausedInputs === 0;
     const answer = { status: state, model_loaded: modelLoaded, restoring };
     const verbose = request.query.verbose !== undefined;
     return reply

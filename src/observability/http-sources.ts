@@ -29,6 +29,8 @@ export interface Health {
   readonly restoringTasks: number;
   /** How long restoring still takes, at the pace so far; null when nothing is restored or no pace is known. */
   readonly restoreSecondsLeft: number | null;
+  /** Inputs that wait for a service, such as a schema registry that does not answer. */
+  readonly pausedInputs: number;
   readonly checks: readonly HealthCheck[];
 }
 

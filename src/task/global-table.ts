@@ -30,10 +30,15 @@ export interface GlobalTableOptions {
   readonly keepFaults: boolean;
   /** Ends the wait of `open` for a schema registry that does not answer: the process is told to stop. */
   readonly signal?: AbortSignal;
+  /** Told while `open` waits for a schema registry, about every second. */
+  readonly onWait?: (reason: string) => void;
 }
 
 /** Between two looks at whether a schema registry has answered, in ms. */
 const lookAgainMs = 20;
+
+/** Looks between two times that a wait is told. */
+const tellWaitEvery = 50;
 
 /** A partition of the table, and what is left of a batch in whose middle a record awaits its schema. */
 interface TablePartition {
@@ -66,7 +71,7 @@ export class GlobalTable {
 
   /** Opens a table and reads it to its end. @throws KAPPA_TOPIC_UNKNOWN */
   static async open(options: GlobalTableOptions): Promise<GlobalTable> {
-    const { node, log, signal } = options;
+    const { node, log, signal, onWait } = options;
     const topic = await log.topic(node.topic);
     if (topic === undefined)
       throw new KappaError(
@@ -80,7 +85,10 @@ export class GlobalTable {
     const table = new GlobalTable(options, cursors);
     for (const partition of table.#partitions) {
       for (;;) {
-        while (!table.#readRest(partition) && signal?.aborted !== true) await sleep(lookAgainMs);
+        for (let looks = 1; !table.#readRest(partition) && signal?.aborted !== true; looks++) {
+          if (looks % tellWaitEvery === 0) onWait?.(table.#waitsFor ?? "");
+          await sleep(lookAgainMs);
+        }
         const batch = partition.rest === null ? await nextBatch(partition.cursor) : undefined;
         if (batch === undefined) break;
         table.#read(partition, batch);

@@ -56,7 +56,8 @@ async function run({ directory, log }: Place, generation: number, takenMax: numb
   const worker = new EngineWorker({
     order: {
       ...{ thread: 0, topology: module, log: threadHandle(log), partitionCount: partitions },
-      ...{ registryDir, stateDir: join(directory, "state") },
+      registry: { kind: "embedded", folder: registryDir },
+      stateDir: join(directory, "state"),
       schemaIds: await registerSchemas(topology, await EmbeddedSchemaRegistry.open(registryDir)),
       // Little memory, so that state is read from disk.
       settings: { ...defaultSettings, commitRecordsMax: 200, cacheBytes: partitions * 64 * 1024, untilEnd: true },

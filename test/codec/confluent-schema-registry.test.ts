@@ -28,7 +28,8 @@ async function opened(
   more: { readonly cacheFolder?: string; readonly apiKey?: string; readonly apiSecret?: string } = {},
   clock = systemClock,
 ): Promise<ConfluentSchemaRegistry> {
-  const registry = await ConfluentSchemaRegistry.open({ url, cacheFolder: newFolder(), ...more }, clock, noMeter);
+  const around = { clock, meter: noMeter };
+  const registry = await ConfluentSchemaRegistry.open({ url, cacheFolder: newFolder(), ...more }, around);
   onTestFinished(() => registry.close());
   return registry;
 }

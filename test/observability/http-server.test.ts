@@ -15,6 +15,7 @@ const running: Health = {
   live: true,
   modelLoaded: true,
   restoringTasks: 0,
+  pausedInputs: 0,
   restoreSecondsLeft: null,
   checks: [{ name: "log", ok: true, detail: "durable" }],
 };
@@ -77,7 +78,7 @@ afterEach(async () => {
   logged = [];
 });
 
-test("not ready while restoring, without a model or before RUNNING; ready after", async () => {
+test("not ready while restoring or paused, without a model or before RUNNING; ready after", async () => {
   const url = await serve();
   const ready = async (now: Health) => {
     health = now;
@@ -96,6 +97,7 @@ test("not ready while restoring, without a model or before RUNNING; ready after"
     503,
     { status: "RUNNING", model_loaded: false, restoring: false },
   ]);
+  assert.equal((await ready({ ...running, pausedInputs: 1 }))[0], 503);
   assert.deepEqual(await ready(running), [200, { status: "RUNNING", model_loaded: true, restoring: false }]);
 });
 
