@@ -37,7 +37,8 @@ export type { ColumnMap, KeyField, NumericField, RowOf, ScalarField, TimeField }
 export type { Feature, FeatureMap, FeatureValues, SlidingOptions } from "./topology/feature.ts";
 export { Over, WindowFeatures } from "./topology/feature.ts";
 export type { FeaturesOfOptions, FeaturesOptions, MarkOptions } from "./topology/feature-options.ts";
-export type { EventFacts, GraphNode, LatePolicy, SubTopology, Topology } from "./topology/graph.ts";
+export type { EventFacts, GraphNode, LatePolicy, ServedTable, SubTopology, Topology } from "./topology/graph.ts";
+export type { ServeOptions } from "./topology/serve-options.ts";
 export type { Reason, ScoreOptions } from "./topology/stream.ts";
 export { Stream } from "./topology/stream.ts";
 export { Table } from "./topology/table.ts";

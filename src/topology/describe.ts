@@ -40,16 +40,18 @@ function text({ subTopologies }: TopologyDescription): string {
   return written;
 }
 
-function nodeText({ name, kind, topic, stores, next, previous }: DescribedNode): string {
+function nodeText({ name, kind, topic, stores, next, previous, serves }: DescribedNode): string {
   const to = `\n      --> ${listed(next)}`;
   const from = `\n      <-- ${listed(previous)}`;
+  // Kafka Streams has no word for it; tools pass over lines with other arrows.
+  const served = serves.map((table) => `\n      ==> ${table.name} (online, by ${table.key}, ttl ${table.ttlMs} ms)`);
   switch (kind) {
     case "source":
       return `Source: ${name} (topics: [${topic}])${to}`;
     case "processor":
       return `Processor: ${name} (stores: [${stores.join(", ")}])${to}${from}`;
     case "sink":
-      return `Sink: ${name} (topic: ${topic})${from}`;
+      return `Sink: ${name} (topic: ${topic})${from}${served.join("")}`;
     default:
       return kind satisfies never;
   }
@@ -62,6 +64,9 @@ function mermaid(description: TopologyDescription): string {
   const chart = new Flowchart();
   for (const { nodes } of description.subTopologies) {
     for (const { topic } of nodes) if (topic !== null) chart.declare("t", topic, (id) => `${id}(["${topic}"])`);
+    for (const { name } of nodes.flatMap(({ serves }) => serves)) {
+      chart.declare("o", name, (id) => `${id}[("${name}")]`);
+    }
   }
   const outside = chart.takeLines();
   const boxes: string[] = [];
@@ -91,6 +96,9 @@ function drawEdges(nodes: readonly DescribedNode[], chart: Flowchart): void {
       if (from !== undefined) chart.edge(`${idOf(from)} --> ${idOf(node)}`);
     }
     for (const store of node.stores) chart.edge(`${idOf(node)} --- ${chart.id("s", store)}`);
+    for (const table of node.serves) {
+      chart.edge(`${idOf(node)} -. "online, by ${table.key}" .-> ${chart.id("o", table.name)}`);
+    }
   }
 }
 

@@ -35,6 +35,16 @@ export interface DescribedNode {
   readonly next: readonly string[];
   /** Names of the nodes its rows come from. */
   readonly previous: readonly string[];
+  /** Tables of the online store that are kept from the topic of a sink. */
+  readonly serves: readonly DescribedTable[];
+}
+
+export interface DescribedTable {
+  readonly name: string;
+  /** Field whose value is the entity. */
+  readonly key: string;
+  readonly columns: readonly string[];
+  readonly ttlMs: number;
 }
 
 /** Describes a topology. The same topology gives the same description, whatever else ran before. */
@@ -75,7 +85,7 @@ interface Boxes {
 }
 
 function boxesOf(node: GraphNode, topology: Topology, names: UniqueNames): Boxes {
-  const none = { topic: null, stores: [], columns: node.columns, operator: node.kind };
+  const none = { topic: null, stores: [], columns: node.columns, operator: node.kind, serves: [] };
   switch (node.kind) {
     case "source": {
       const source = box({ ...none, kind: "source", name: names.take(node.topic, "source"), topic: node.topic });
@@ -99,8 +109,10 @@ function boxesOf(node: GraphNode, topology: Topology, names: UniqueNames): Boxes
       return { here: [sink], downstream: [source], enter: sink, leave: source };
     }
     case "sink": {
-      const { topic, schema } = node;
-      const sink = box({ ...none, kind: "sink", name: names.take(topic, "sink"), topic, columns: schema.columns });
+      const { topic, schema, key } = node;
+      const serves = node.served.map((table) => ({ ...table, key: table.key ?? key }));
+      const name = names.take(topic, "sink");
+      const sink = box({ ...none, kind: "sink", name, topic, columns: schema.columns, serves });
       return { here: [sink], downstream: [], enter: sink, leave: undefined };
     }
     default: {
@@ -112,8 +124,8 @@ function boxesOf(node: GraphNode, topology: Topology, names: UniqueNames): Boxes
 }
 
 function box(parts: Omit<DescribedNode, "next" | "previous">): Box {
-  const { name, kind, operator, topic, stores, columns } = parts;
-  return { name, kind, operator, topic, stores, columns, next: [], previous: [] };
+  const { name, kind, operator, topic, stores, columns, serves } = parts;
+  return { name, kind, operator, topic, stores, columns, next: [], previous: [], serves };
 }
 
 function storesOf(node: GraphNode, topology: Topology): string[] {

@@ -213,6 +213,20 @@ export interface SinkNode extends NodeBase {
   readonly schema: RecordSchema<Value>;
   readonly key: string;
   readonly format: "avro" | "json";
+  /** Tables of the online store that are kept from the topic. */
+  readonly served: readonly ServedTable[];
+}
+
+/** A table of the online store: the newest record of each entity. */
+export interface ServedTable {
+  /** Unique in the topology. */
+  readonly name: string;
+  /** Column whose value is the entity; null: the key of the topic's records. */
+  readonly key: string | null;
+  /** Columns that are kept, of the sink's schema. */
+  readonly columns: readonly string[];
+  /** How long an entity stays after it was last written. */
+  readonly ttlMs: DurationMs;
 }
 
 /** Nodes that one order of events runs through; what a repartition splits off is another. */

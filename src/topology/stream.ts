@@ -19,6 +19,7 @@ import {
   type MarkSource,
   type Value,
 } from "./graph.ts";
+import { type ServeOptions, servedTables } from "./serve-options.ts";
 import type { Table } from "./table.ts";
 import { columnOfAggregate, heldColumns, WindowedStream } from "./windowed-stream.ts";
 
@@ -423,6 +424,9 @@ export class Stream<V extends object> {
   /**
    * Writes each value to a topic, keyed by a field. What the schema does not have is left out; what it has and the
    * stream lacks does not compile.
+   *
+   * @example
+   * .to("customer-features", { schema: customerFeatures, key: "customer_id", serve: { ttlMs: days(30) } })
    */
   to<Record extends object>(
     topic: string,
@@ -430,8 +434,11 @@ export class Stream<V extends object> {
       readonly schema: RecordSchema<Record> & Provides<V, Record>;
       readonly key: KeyField<V>;
       readonly format?: "avro" | "json";
+      /** Tables of the online store to keep from the topic. */
+      readonly serve?: ServeOptions<NoInfer<Record>> | readonly ServeOptions<NoInfer<Record>>[];
     },
   ): void {
+    const columns = options.schema.columns.map(({ name }) => name);
     this.#builder.add((id) => ({
       kind: "sink",
       id,
@@ -442,6 +449,7 @@ export class Stream<V extends object> {
       schema: options.schema as unknown as RecordSchema<Value>,
       key: options.key,
       format: options.format ?? "avro",
+      served: servedTables<Record>(options.serve ?? [], { topic, key: options.key, columns }),
     }));
   }
 }

@@ -2,6 +2,7 @@ import type { ColumnType } from "../codec/column.ts";
 import { KappaError } from "../core/errors.ts";
 import type { FeaturesNode, GraphNode, JoinNode } from "./graph.ts";
 import { checkMeetingPlaces, type Fail, originOf } from "./meeting-places.ts";
+import { checkServedTables } from "./serve-options.ts";
 import { allParents } from "./sub-topology.ts";
 
 const storeName = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,100}[A-Za-z0-9])?$/;
@@ -25,6 +26,7 @@ export function validateTopology(applicationId: string, nodes: readonly GraphNod
     );
   }
   refuseDoubleNames(nodes, fail);
+  checkServedTables(nodes, fail);
   for (const node of nodes) {
     if (!storeName.test(node.name)) fail(node, 'a name has letters, digits, ".", "_" and "-" only');
     checkColumns(node, nodes, fail);

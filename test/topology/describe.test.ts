@@ -197,6 +197,7 @@ test("json is the description, with the fields of what leaves each node", () => 
     stores: ["shop-history"],
     next: ["scored-payments-sink"],
     previous: ["by-shop-1-repartition-source", "by-shop-repartition-source"],
+    serves: [],
   });
   assert.deepEqual(columns.slice(-2), [
     { name: "card_count_1h", type: "integer", nullable: false },
