@@ -19,8 +19,9 @@ const mayImport: Record<string, readonly string[]> = {
   "src/scoring": ["src/core"],
   "src/observability": ["src/core"],
   "src/topology": ["src/core", "src/codec", "src/state", "type src/scoring"],
+  "src/serving": layers("core log codec observability topology"),
   "src/task": layers("core log codec state scoring observability topology"),
-  "src/engine": layers("core log codec state scoring observability topology task"),
+  "src/engine": layers("core log codec state scoring serving observability topology task"),
   "src/testing": layers("core log codec state scoring observability topology task"),
   "src/cli": [
     ...layers("core log codec state scoring observability topology task engine testing"),
@@ -37,6 +38,7 @@ const ownersOf: Record<string, RegExp> = {
   "onnxruntime-node": /^src\/scoring\/onnx-/,
   "@marcbachmann/cel-js": /^src\/scoring\//,
   kafkajs: /^src\/log\/kafka-/,
+  ioredis: /^src\/serving\/redis-/,
   "@kafkajs/confluent-schema-registry": /^src\/codec\//,
   avsc: /^src\/codec\//,
   "prom-client": /^src\/observability\//,
