@@ -35,11 +35,12 @@ class Fixture {
   static async open(url: string): Promise<Fixture> {
     const directory = temporaryDirectory();
     const log = await openFileLog({ directory: join(directory, "log") });
+    const fixture = new Fixture(directory, log, url);
     onTestFinished(async () => {
+      await fixture.application.close();
       await log.close();
       removeDirectory(directory);
     });
-    const fixture = new Fixture(directory, log, url);
     await fixture.application.createInput();
     return fixture;
   }

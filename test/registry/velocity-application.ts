@@ -3,7 +3,7 @@ import { type CardPayment, type CardVelocity, cardPaymentSchema, cardVelocitySch
 import { AvroSerde, type KnownSchemas } from "../../src/codec/avro-serde.ts";
 import { unknownSchema } from "../../src/codec/schema-compatibility.ts";
 import { RecordBatchReader, RecordBatchWriter } from "../../src/index.ts";
-import type { Log } from "../../src/log/log.ts";
+import type { Cursor, Log, Writer } from "../../src/log/log.ts";
 import { nextBatch } from "../../src/log/record-at.ts";
 
 const startMs = Date.UTC(2026, 0, 5);
@@ -23,6 +23,10 @@ export class VelocityApplication {
   readonly name: string;
   readonly partitions: number;
   readonly #log: Log;
+  readonly #writers = new Map<number, Writer>();
+  readonly #cursors = new Map<string, Cursor[]>();
+  readonly #decisions: Decision[] = [];
+  readonly #reasons: string[] = [];
   #sent = 0;
 
   constructor(log: Log, name: string, partitions: number) {
@@ -62,34 +66,38 @@ export class VelocityApplication {
       batch.append(ts, Buffer.from(cardId), bytes.subarray(0, serde.encode(payment, bytes, 0)));
       ids.push(paymentId);
     }
-    const writer = await this.#log.openWriter(`${this.name}-${partition}-payer`);
+    const writer = await this.#writerOf(partition);
     const { count: records, minTimeMs, maxTimeMs } = batch;
     const section = { topic: this.inputTopic, partition, count: records, minTimeMs, maxTimeMs, bytes: batch.take() };
     await writer.append([section]);
-    await writer.close();
     return ids;
   }
 
-  /** What is decided so far, in the order of each partition. */
-  async decisions(): Promise<Decision[]> {
-    const decisions: Decision[] = [];
-    await this.#each(this.outputTopic, (reader) => {
-      const { payment_id: paymentId } = velocities.decode(reader.buffer, reader.valueAt, reader.valueEnd);
-      decisions.push({ paymentId, schemaId: reader.buffer.readUInt32BE(reader.valueAt + 1) });
-    });
-    return decisions;
+  async #writerOf(partition: number): Promise<Writer> {
+    let writer = this.#writers.get(partition);
+    writer ??= await this.#log.openWriter(`${this.name}-payer-${partition}`);
+    this.#writers.set(partition, writer);
+    return writer;
   }
 
-  /** Why records died, in the order of each partition. */
-  async deadReasons(): Promise<string[]> {
-    const reasons: string[] = [];
+  /** What is decided so far, in the order of each partition. */
+  async decisions(): Promise<readonly Decision[]> {
+    await this.#each(this.outputTopic, (reader) => {
+      const { payment_id: paymentId } = velocities.decode(reader.buffer, reader.valueAt, reader.valueEnd);
+      this.#decisions.push({ paymentId, schemaId: reader.buffer.readUInt32BE(reader.valueAt + 1) });
+    });
+    return this.#decisions;
+  }
+
+  /** Why records died so far, in the order of each partition. */
+  async deadReasons(): Promise<readonly string[]> {
     const name = Buffer.from("kappa.dlq.reason");
-    await this.#each(`${this.name}-dead-letters`, (reader) => reasons.push(String(reader.header(name))));
-    return reasons;
+    await this.#each(`${this.name}-dead-letters`, (reader) => this.#reasons.push(String(reader.header(name))));
+    return this.#reasons;
   }
 
   /** Decisions once there are so many, or what there is when the time is up. */
-  async decided(count: number, withinMs: number): Promise<Decision[]> {
+  async decided(count: number, withinMs: number): Promise<readonly Decision[]> {
     const deadline = performance.now() + withinMs;
     for (;;) {
       const decisions = await this.decisions();
@@ -98,21 +106,33 @@ export class VelocityApplication {
     }
   }
 
+  /** Reads on where the last call ended. */
   async #each(topic: string, see: (reader: RecordBatchReader) => void): Promise<void> {
     const reader = new RecordBatchReader();
-    for (let partition = 0; partition < this.partitions; partition++) {
-      const cursor = await this.#log.openCursor(
-        topic,
-        partition,
-        await this.#log.startOffset(topic, partition),
-        "durable",
-      );
+    for (const cursor of await this.#cursorsOf(topic)) {
       for (let batch = await nextBatch(cursor); batch !== undefined; batch = await nextBatch(cursor)) {
         reader.reset(batch.bytes);
         while (reader.next()) see(reader);
       }
-      cursor.close();
     }
+  }
+
+  async #cursorsOf(topic: string): Promise<readonly Cursor[]> {
+    let cursors = this.#cursors.get(topic);
+    if (cursors === undefined) {
+      cursors = [];
+      for (let partition = 0; partition < this.partitions; partition++) {
+        const start = await this.#log.startOffset(topic, partition);
+        cursors.push(await this.#log.openCursor(topic, partition, start, "durable"));
+      }
+      this.#cursors.set(topic, cursors);
+    }
+    return cursors;
+  }
+
+  async close(): Promise<void> {
+    for (const cursor of [...this.#cursors.values()].flat()) cursor.close();
+    for (const writer of this.#writers.values()) await writer.close();
   }
 }
 
