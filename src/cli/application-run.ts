@@ -8,6 +8,7 @@ import { Engine, type EngineOptions } from "../engine/engine.ts";
 import { GroupMembership } from "../engine/group-membership.ts";
 import { loadTopology, type TopologyModule } from "../engine/topology-module.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
+import { requireRights } from "../log/kafka-rights.ts";
 import type { SharedLog } from "../log/thread-log.ts";
 import { HttpServer } from "../observability/http-server.ts";
 import { createLogger, type Logger } from "../observability/logger.ts";
@@ -15,6 +16,7 @@ import { PrometheusMeter } from "../observability/prometheus-meter.ts";
 import { partitionedInputs } from "../task/application.ts";
 import type { TaskSettings } from "../task/settings.ts";
 import type { Topology } from "../topology/graph.ts";
+import { lateRightsOf } from "./application-rights.ts";
 import type { Config, LoadedConfig } from "./config.ts";
 import { EngineSources } from "./engine-sources.ts";
 import type { Invocation } from "./invocation.ts";
@@ -120,6 +122,7 @@ export class ApplicationRun {
     const watching = this.#watch(engine, sources);
     try {
       if (this.#signalled) return await engine.stop();
+      if (kafka !== null) await this.#requireRights(kafka, engine);
       const { topology, partitions } = engine;
       this.#logger.info({ application: topology.applicationId, partitions, url }, "started");
       await engine.finished;
@@ -128,6 +131,18 @@ export class ApplicationRun {
       throw error;
     } finally {
       clearInterval(watching);
+    }
+  }
+
+  /** Once its topics are there: what is missing is found now, not with the first dead letter. */
+  async #requireRights(kafka: KafkaOptions, engine: Engine): Promise<void> {
+    try {
+      await requireRights(kafka, lateRightsOf(engine.topology), this.#invocation.clock);
+    } catch (error) {
+      // Brokers that are away for a moment are waited for by the tasks.
+      if (error instanceof KappaError && error.recovery === "retry") return;
+      if (engine.state !== "ERROR") await engine.stop();
+      throw error;
     }
   }
 

@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { KappaError, messageOf } from "../core/errors.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
@@ -56,6 +57,7 @@ function tlsOf({ values, places }: LoadedConfig, resolve: (path: string) => stri
   const ca = file("sslCaLocation", sslCaLocation);
   const cert = file("sslCertificateLocation", sslCertificateLocation);
   const key = file("sslKeyLocation", sslKeyLocation);
+  if (key !== undefined) requireReadable(key, sslKeyPassword, places.sslKeyLocation);
   return {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
@@ -109,6 +111,16 @@ function saslOf({ values, places }: LoadedConfig): KafkaOptions["sasl"] {
 
 function contradiction(what: string, meant: string): KappaError {
   return new KappaError("KAPPA_CONFIG_INVALID", `${what}; set KAFKA_SECURITY_PROTOCOL=${meant}, or leave it out`);
+}
+
+/** A key that stays shut would look like a broker that hangs up. */
+function requireReadable(key: string, passphrase: string | undefined, place: string): void {
+  try {
+    createPrivateKey(passphrase === undefined ? key : { key, passphrase });
+  } catch (error) {
+    const hint = passphrase === undefined ? "set KAFKA_SSL_KEY_PASSWORD if it has one" : "check KAFKA_SSL_KEY_PASSWORD";
+    throw new KappaError("KAPPA_FILE_INVALID", `the key of ${place} cannot be read; ${hint}`, {}, error);
+  }
 }
 
 function readPem(path: string, place: string): string {

@@ -8,6 +8,7 @@ import type { KafkaOptions } from "../log/kafka-options.ts";
 import type { Log } from "../log/log.ts";
 import type { SharedLog } from "../log/thread-log.ts";
 import type { DataFolder } from "./data-folder.ts";
+import { refusalOf } from "./kafka-refusal.ts";
 
 /** How commands open the log. */
 export interface LogAccess {
@@ -73,28 +74,21 @@ export class KafkaLogAccess implements LogAccess {
     try {
       return await KafkaLog.open(this.kafka);
     } catch (error) {
-      throw this.#explained(error);
+      throw await this.explained(error);
     }
   }
 
-  /** Whoever types a command has to know which address was tried, who named it, and what to type instead. */
-  #explained(error: unknown): unknown {
+  /** An error of opening for who types a command: which address was tried, who named it, and what to do instead. */
+  async explained(error: unknown): Promise<unknown> {
     if (!(error instanceof KappaError)) return error;
-    const { code, context, cause, message } = error;
-    const servers = this.kafka.bootstrapServers.join(", ");
-    const place = this.#place.replace(" in ", " from ");
-    if (code === "KAPPA_LOG_UNAVAILABLE") {
-      const why = messageOf(cause ?? error).replace(/^Connection error: /, "");
-      const said = `cannot reach Kafka at ${servers} (${place}): ${why}`;
-      return new KappaError(
-        code,
-        `${said}. Start one: npm run stack — or try without Kafka: npm start`,
-        context,
-        error,
-      );
-    }
-    if (code !== "KAPPA_LOG_REFUSED") return error;
-    return new KappaError(code, message.replace(servers, `${servers} (${place})`), context, error);
+    const { code, context, cause } = error;
+    const where = `Kafka at ${this.kafka.bootstrapServers.join(", ")} (${this.#place.replace(" in ", " from ")})`;
+    const why = await refusalOf(error, this.kafka);
+    if (why !== undefined) return new KappaError("KAPPA_LOG_REFUSED", `${where} refuses: ${why}`, context, error);
+    const said = messageOf(cause ?? error).replace(/^Connection error: /, "");
+    if (code !== "KAPPA_LOG_UNAVAILABLE") return new KappaError(code, `${where}: ${said}`, context, error);
+    const mend = "Start one: npm run stack — or try without Kafka: npm start";
+    return new KappaError(code, `cannot reach ${where}: ${said}. ${mend}`, context, error);
   }
 
   async origin(): Promise<string> {

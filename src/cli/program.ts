@@ -2,6 +2,7 @@ import { Command, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import packageJson from "../../package.json" with { type: "json" };
 import type { Clock } from "../core/clock.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
+import { aclsVerb } from "./acls.ts";
 import { configVerb } from "./config-verb.ts";
 import { demoVerb } from "./demo.ts";
 import { deadLetterVerbs } from "./dlq.ts";
@@ -66,6 +67,7 @@ function programOf(invocation: Invocation, { out, err }: Surroundings) {
     deadLetterVerbs(invocation),
     explainVerb(invocation),
     rulesVerbs(invocation),
+    aclsVerb(invocation),
     doctorVerb(invocation),
     configVerb(invocation),
   ]) {

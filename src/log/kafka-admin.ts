@@ -11,7 +11,7 @@ export async function connectAdmin(options: KafkaOptions): Promise<Admin> {
     logLevel: logLevel.NOTHING,
     retry: { initialRetryTime: 20, retries: 4 },
     ...(tls === undefined ? {} : { ssl: tls }),
-    ...(sasl === undefined ? {} : { sasl }),
+    ...(sasl === undefined ? {} : { sasl: { ...sasl } }),
   });
   const admin = kafka.admin();
   await admin.connect();

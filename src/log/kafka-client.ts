@@ -12,6 +12,8 @@ import { unknownTopic } from "./topic.ts";
 /** Who coordinates what, as FindCoordinator numbers it. */
 const coordinatorTypes = { group: 0, transaction: 1 } as const;
 
+const coordinatorAttempts = 3;
+
 const readCommitted = 1;
 /** Times that `offsetOf` takes for the two ends of a partition. */
 export const partitionEnds = { latest: -1, earliest: -2 } as const;
@@ -60,7 +62,8 @@ export class KafkaClient {
       },
       brokers: bootstrapServers,
       ssl: tls,
-      sasl,
+      // A copy: kafkajs puts a function into it, and the options travel to threads.
+      sasl: sasl && { ...sasl },
       clientId,
       connectionTimeout: connectionTimeoutMs,
       authenticationTimeout: connectionTimeoutMs,
@@ -81,6 +84,16 @@ export class KafkaClient {
       await this.#connecting;
     } catch (error) {
       this.#connecting = undefined;
+      throw kafkaError(error, `cannot reach Kafka at ${this.#servers}`);
+    }
+  }
+
+  /** Asks for something: a listener that wants a user lets a connection without one come this far. */
+  async greet(): Promise<void> {
+    await this.connect();
+    try {
+      await this.#cluster.refreshMetadata();
+    } catch (error) {
       throw kafkaError(error, `cannot reach Kafka at ${this.#servers}`);
     }
   }
@@ -150,7 +163,7 @@ export class KafkaClient {
         this.#cluster.targetTopics = new Set();
         throw unknownTopic(topic, 0, undefined);
       }
-      throw kafkaError(error, `cannot look at topic ${topic}`, { topic });
+      throw kafkaError(error, `cannot look at topic ${topic}`, { topic, right: `Describe on topic ${topic}` });
     }
   }
 
@@ -190,10 +203,24 @@ export class KafkaClient {
     return BigInt(responses[0]?.partitions[0]?.offset ?? -1);
   }
 
-  /** The broker that coordinates a group or a transactional id. */
+  /**
+   * The broker that coordinates a group or a transactional id. kafkajs' own search says that there is none, whatever the
+   * brokers have answered: that the topic of transactions is just being made, or that the user has no right.
+   */
   async coordinator(kind: keyof typeof coordinatorTypes, id: string): Promise<Broker> {
     await this.connect();
-    return await this.#cluster.findGroupCoordinator({ groupId: id, coordinatorType: coordinatorTypes[kind] });
+    const question = { groupId: id, coordinatorType: coordinatorTypes[kind] };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const broker = await this.#cluster.brokerPool.findConnectedBroker();
+        const { coordinator } = await broker.findGroupCoordinator(question);
+        return await this.#cluster.findBroker(coordinator);
+      } catch (error) {
+        // An answer is an answer; a connection that has ended, or a broker that is new, says nothing.
+        if (typeOf(error) !== "" || attempt === coordinatorAttempts) throw error;
+        await this.refresh();
+      }
+    }
   }
 
   /** Ends the connections at once; requests under way fail. */

@@ -47,17 +47,21 @@ export class KafkaCluster {
     }
   }
 
-  async #ask<Answer>(doing: string, question: Promise<Answer>): Promise<Answer> {
+  async #ask<Answer>(doing: string, right: string, question: Promise<Answer>): Promise<Answer> {
     try {
       return await question;
     } catch (error) {
-      throw kafkaError(error, doing);
+      throw kafkaError(error, doing, { right });
     }
   }
 
   /** What tells the cluster from any other, and its brokers. */
   async describe(): Promise<{ readonly id: string; readonly brokers: readonly number[] }> {
-    const { clusterId, brokers } = await this.#ask("cannot describe the cluster", this.#admin.describeCluster());
+    const { clusterId, brokers } = await this.#ask(
+      "cannot describe the cluster",
+      "Describe on the cluster",
+      this.#admin.describeCluster(),
+    );
     return { id: clusterId, brokers: brokers.map(({ nodeId }) => nodeId) };
   }
 
@@ -76,7 +80,8 @@ export class KafkaCluster {
       includeSynonyms: false,
       resources: [{ type, name, configNames: [...optionNames] }],
     });
-    const answer = await this.#ask(`cannot read the configuration of ${what}`, question);
+    const right = `DescribeConfigs on ${what}`;
+    const answer = await this.#ask(`cannot read the configuration of ${what}`, right, question);
     const entries = answer.resources[0]?.configEntries ?? [];
     return new Map(entries.map(({ configName, configValue }) => [configName, configValue]));
   }
@@ -84,7 +89,7 @@ export class KafkaCluster {
   /** How the copies of topics are; topics that do not exist are refused. @throws KAPPA_TOPIC_UNKNOWN */
   async replicas(names: readonly string[]): Promise<readonly TopicReplicas[]> {
     const question = this.#admin.fetchTopicMetadata({ topics: [...names] });
-    const { topics } = await this.#ask(`cannot look at ${names.join(", ")}`, question);
+    const { topics } = await this.#ask(`cannot look at ${names.join(", ")}`, "Describe on the topics", question);
     return topics.map(({ name, partitions }) => ({
       name,
       partitions: partitions.length,
@@ -95,7 +100,9 @@ export class KafkaCluster {
 
   /** @throws KAPPA_LOG_REFUSED */
   async group(groupId: string): Promise<GroupDescription> {
-    const { groups } = await this.#ask(`cannot look at group ${groupId}`, this.#admin.describeGroups([groupId]));
+    const right = `Describe on group ${groupId}`;
+    const question = this.#admin.describeGroups([groupId]);
+    const { groups } = await this.#ask(`cannot look at group ${groupId}`, right, question);
     const [found] = groups;
     return {
       state: found?.state ?? "Dead",

@@ -146,7 +146,8 @@ export class KafkaFetcher implements CursorHost {
     const { error, lastStableOffset, aborted, recordSet } = answer;
     if (error !== kafkaErrors.none) {
       const protocolError = errors.createErrorFromCode(error);
-      const ours = kafkaError(protocolError, `cannot read ${topic}[${partition}]`, { topic, partition });
+      const context = { topic, partition, right: `Read on topic ${topic}` };
+      const ours = kafkaError(protocolError, `cannot read ${topic}[${partition}]`, context);
       if (ours.code !== "KAPPA_LOG_REFUSED") return false;
       cursor.fail(ours);
       return true;

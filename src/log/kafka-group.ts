@@ -134,8 +134,9 @@ export class KafkaGroup {
         return false;
       default: {
         this.#coordinator = undefined;
-        const ours = kafkaError(error, `cannot take part in group ${this.#options.groupId}`);
-        if (ours.code === "KAPPA_LOG_REFUSED") {
+        const { groupId } = this.#options;
+        const ours = kafkaError(error, `cannot take part in group ${groupId}`, { right: `Read on group ${groupId}` });
+        if (ours.recovery === "refuse") {
           this.#options.failed(ours);
           this.#closing.abort();
         } else void this.#client.refresh();

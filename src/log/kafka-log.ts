@@ -56,7 +56,7 @@ export class KafkaLog implements Log {
   static async open(options: KafkaOptions, clock: Clock = systemClock): Promise<KafkaLog> {
     const log = new KafkaLog(options, clock);
     try {
-      await log.#client.connect();
+      await log.#client.greet();
       return log;
     } catch (error) {
       await log.close();
@@ -69,13 +69,13 @@ export class KafkaLog implements Log {
     return this.#options;
   }
 
-  async #administer<Result>(doing: string, use: (admin: Admin) => Promise<Result>): Promise<Result> {
+  async #administer<Result>(doing: string, right: string, use: (admin: Admin) => Promise<Result>): Promise<Result> {
     try {
       this.#admin ??= connectAdmin(this.#options);
       return await use(await this.#admin);
     } catch (error) {
       this.#admin = undefined;
-      throw kafkaError(error, doing);
+      throw kafkaError(error, doing, { right });
     }
   }
 
@@ -86,7 +86,7 @@ export class KafkaLog implements Log {
       checkSamePartitions(existing, wanted);
       return;
     }
-    await this.#administer(`cannot create topic ${name}`, async (admin) => {
+    await this.#administer(`cannot create topic ${name}`, `Create on topic ${name}`, async (admin) => {
       try {
         await admin.createTopics({
           waitForLeaders: false,
@@ -124,11 +124,13 @@ export class KafkaLog implements Log {
       try {
         const topic = await this.topic(name);
         if (topic !== undefined) {
-          for (let p = 0; p < Math.min(partitions, topic.partitions); p++) await this.#client.leaderOf(name, p);
+          // Metadata names a leader before that broker knows that it is one.
+          for (let p = 0; p < Math.min(partitions, topic.partitions); p++) await this.endOffset(name, p);
           return topic;
         }
       } catch (error) {
-        if (this.#clock.monotonic() > endMs) throw error;
+        const refused = error instanceof KappaError && error.code === "KAPPA_LOG_REFUSED";
+        if (refused || this.#clock.monotonic() > endMs) throw error;
       }
       if (this.#clock.monotonic() > endMs)
         throw new KappaError(
@@ -151,7 +153,9 @@ export class KafkaLog implements Log {
 
   /** Every topic of the cluster but its own. */
   async topics(): Promise<readonly Topic[]> {
-    const { topics } = await this.#administer("cannot list topics", (admin) => admin.fetchTopicMetadata());
+    const { topics } = await this.#administer("cannot list topics", "Describe on the topics", (admin) =>
+      admin.fetchTopicMetadata(),
+    );
     const own = topics.filter(({ name }) => !name.startsWith("__"));
     return await this.#describe(own.map(({ name, partitions }) => ({ name, partitions: partitions.length })));
   }
@@ -159,7 +163,9 @@ export class KafkaLog implements Log {
   async #describe(topics: readonly { readonly name: string; readonly partitions: number }[]): Promise<Topic[]> {
     if (topics.length === 0) return [];
     const configNames = ["retention.ms", "retention.bytes"];
-    const { resources } = await this.#administer("cannot read the configuration of topics", (admin) =>
+    const names = topics.length === 1 ? `topic ${topics[0]?.name}` : "the topics";
+    const doing = `cannot read the configuration of ${names}`;
+    const { resources } = await this.#administer(doing, `DescribeConfigs on ${names}`, (admin) =>
       admin.describeConfigs({
         includeSynonyms: false,
         resources: topics.map(({ name }) => ({ type: topicResource, name, configNames })),
@@ -231,7 +237,8 @@ export class KafkaLog implements Log {
   }
 
   #unreadable(error: unknown, topic: string, partition: number): KappaError {
-    return kafkaError(error, `cannot read ${topic}[${partition}]`, { topic, partition });
+    const right = `Describe on topic ${topic}`;
+    return kafkaError(error, `cannot read ${topic}[${partition}]`, { topic, partition, right });
   }
 
   async trimTo(topic: string, partition: number, offset: bigint): Promise<void> {
@@ -244,7 +251,9 @@ export class KafkaLog implements Log {
       const broker = await this.#client.leader(topic, partition);
       await broker.deleteRecords({ topics: [{ topic, partitions: [{ partition, offset: String(offset) }] }] });
     } catch (error) {
-      throw kafkaError(error, `cannot delete records of ${topic}[${partition}] before ${offset}`, { topic, partition });
+      const right = `Delete on topic ${topic}`;
+      const doing = `cannot delete records of ${topic}[${partition}] before ${offset}`;
+      throw kafkaError(error, doing, { topic, partition, right });
     }
   }
 

@@ -82,7 +82,8 @@ export class KafkaWriter implements Writer {
       return writer;
     } catch (error) {
       await writer.#client.close();
-      throw kafkaError(error, `cannot open writer ${id}`, { writer: id });
+      const right = `Write on transactional id ${id}`;
+      throw kafkaError(error, `cannot open writer ${id}`, { writer: id, right });
     }
   }
 
@@ -150,7 +151,9 @@ export class KafkaWriter implements Writer {
         const appended = await this.#commit(transaction);
         for (const [index, { resolve }] of settle.entries()) resolve(appended[index] as Appended);
       } catch (error) {
-        this.#failure ??= kafkaError(error, `writer ${this.id} failed`, { writer: this.id });
+        const topics = transaction.topics.map(({ topic }) => topic).join(", ");
+        const context = { writer: this.id, right: `Write on one of the topics ${topics}` };
+        this.#failure ??= kafkaError(error, `writer ${this.id} failed`, context);
         for (const { reject } of settle) reject(this.#failure);
       }
     }
@@ -190,12 +193,32 @@ export class KafkaWriter implements Writer {
           throw kafkaError(errors.createErrorFromCode(error), `cannot write ${topic}[${partition}]`, {
             topic,
             partition,
+            right: `Write on topic ${topic}`,
           });
         }
         transaction.placed(topic, partition, baseOffset);
       }
     });
     await Promise.all(sent);
+  }
+
+  /**
+   * Finds out whether topics may be written, by a transaction over them that is given up: no reader sees a thing.
+   * @throws KAPPA_LOG_REFUSED
+   */
+  async requireWrite(topics: readonly string[]): Promise<void> {
+    const own = { transactionalId: this.id, producerId: this.#producerId, producerEpoch: this.#epoch };
+    for (const topic of topics) {
+      try {
+        await this.#patiently(async () => {
+          const wanted = [{ topic, partitions: [0] }];
+          await (await this.#coordinate()).addPartitionsToTxn({ ...own, topics: wanted });
+        });
+      } catch (error) {
+        throw kafkaError(error, `cannot write topic ${topic}`, { topic, right: `Write on topic ${topic}` });
+      }
+    }
+    await (await this.#coordinate()).endTxn({ ...own, transactionResult: false });
   }
 
   async close(): Promise<void> {

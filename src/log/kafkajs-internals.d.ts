@@ -51,6 +51,10 @@ declare module "kafkajs/src/cluster/index.js" {
         readonly partitions: readonly { readonly partition: number; readonly timestamp: number }[];
       }[];
     }): Promise<{ readonly responses: readonly PartitionOffsets[] }>;
+    findGroupCoordinator(of: {
+      readonly groupId: string;
+      readonly coordinatorType: number;
+    }): Promise<{ readonly coordinator: { readonly nodeId: number } }>;
     initProducerId(request: {
       readonly transactionalId: string;
       readonly transactionTimeout: number;
@@ -127,7 +131,7 @@ declare module "kafkajs/src/cluster/index.js" {
     addTargetTopic(topic: string): Promise<void>;
     findBroker(node: { readonly nodeId: number }): Promise<Broker>;
     findTopicPartitionMetadata(topic: string): readonly PartitionMetadata[];
-    findGroupCoordinator(of: { readonly groupId: string; readonly coordinatorType: number }): Promise<Broker>;
+    readonly brokerPool: { findConnectedBroker(): Promise<Broker> };
   }
 }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,12 +8,17 @@ import { resolveConfig } from "../../src/cli/config.ts";
 import { kafkaOptionsOf } from "../../src/cli/kafka-connection.ts";
 import { KappaError } from "../../src/core/errors.ts";
 
+const { privateKey: key } = generateKeyPairSync("ec", {
+  namedCurve: "P-256",
+  publicKeyEncoding: { type: "spki", format: "pem" },
+  privateKeyEncoding: { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "open" },
+});
+
 let directory = "";
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "kappa-kafka-connection-"));
-  for (const name of ["ca", "cert", "key"]) {
-    writeFileSync(join(directory, `${name}.pem`), `-----BEGIN ${name}-----\n`);
-  }
+  for (const name of ["ca", "cert"]) writeFileSync(join(directory, `${name}.pem`), `-----BEGIN ${name}-----\n`);
+  writeFileSync(join(directory, "key.pem"), key);
   writeFileSync(join(directory, "keystore.jks"), "binary");
 });
 afterEach(() => rmSync(directory, { recursive: true }));
@@ -60,10 +66,22 @@ test("TLS takes the texts of the files, and verifies unless told nothing else", 
   assert.deepEqual(options?.tls, {
     ca: "-----BEGIN ca-----\n",
     cert: "-----BEGIN cert-----\n",
-    key: "-----BEGIN key-----\n",
+    key,
     passphrase: "open",
   });
   assert.deepEqual(optionsOf({ KAFKA_SECURITY_PROTOCOL: "SSL" })?.tls, {});
+});
+
+test("a key that stays shut is said so, before any broker is asked", () => {
+  const shut = {
+    KAFKA_SECURITY_PROTOCOL: "SSL",
+    KAFKA_SSL_CERTIFICATE_LOCATION: "cert.pem",
+    KAFKA_SSL_KEY_LOCATION: "key.pem",
+  };
+  assert.match(refusal(shut), /the key of KAFKA_SSL_KEY_LOCATION cannot be read; set KAFKA_SSL_KEY_PASSWORD/);
+  const wrong = refusal({ ...shut, KAFKA_SSL_KEY_PASSWORD: "canary" });
+  assert.match(wrong, /check KAFKA_SSL_KEY_PASSWORD/);
+  assert.doesNotMatch(wrong, /canary/);
 });
 
 test("each mechanism is what the client calls it", () => {
