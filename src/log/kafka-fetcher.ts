@@ -195,7 +195,7 @@ export class KafkaFetcher implements CursorHost {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#cursors.clear();
+    for (const cursor of this.#cursors.keys()) cursor.close();
     for (const loop of this.#loops) loop.wake?.();
     await Promise.all([this.#client.close(), this.#pollingClient.close()]);
     await Promise.all(this.#running);

@@ -38,8 +38,7 @@ export class KafkaLog implements Log {
   readonly #client: KafkaClient;
   readonly #fetcher: KafkaFetcher;
   readonly #signal = new ChangeSignal();
-  readonly #writers = new Set<Writer>();
-  readonly #cursors = new Set<Cursor>();
+  readonly #writers = new Set<KafkaWriter>();
   readonly #trimmedMs = new Map<string, number>();
   readonly #topics = new Map<string, Topic>();
   #admin: Promise<Admin> | undefined;
@@ -182,6 +181,7 @@ export class KafkaLog implements Log {
   async openWriter(id: string): Promise<Writer> {
     this.#checkOpen();
     const writer = await KafkaWriter.open(id, this.#options, this.#clock);
+    for (const each of this.#writers) if (each.closed) this.#writers.delete(each);
     this.#writers.add(writer);
     return writer;
   }
@@ -191,7 +191,6 @@ export class KafkaLog implements Log {
     const [leader, end] = [await this.#client.leaderOf(topic, partition), await this.endOffset(topic, partition)];
     if (from > end) throw outOfRange(topic, partition, from, await this.startOffset(topic, partition), end);
     const cursor = new KafkaCursor(topic, partition, Number(from), this.#fetcher);
-    this.#cursors.add(cursor);
     this.#fetcher.add(cursor, leader);
     return cursor;
   }
@@ -272,7 +271,6 @@ export class KafkaLog implements Log {
   }
 
   async #close(): Promise<void> {
-    for (const cursor of this.#cursors) cursor.close();
     await Promise.allSettled([...this.#writers].map((writer) => writer.close()));
     await this.#fetcher.close();
     const admin = await this.#admin?.catch(() => undefined);

@@ -221,6 +221,10 @@ export class KafkaWriter implements Writer {
     await (await this.#coordinate()).endTxn({ ...own, transactionResult: false });
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
