@@ -27,6 +27,7 @@ export type { ModelReference } from "./scoring/model-reference.ts";
 export { bareModel, modelIn } from "./scoring/model-reference.ts";
 export type { Rule, RuleSet } from "./scoring/rules.ts";
 export { parseRules } from "./scoring/rules.ts";
+export type { OnlineAddress } from "./serving/online-protocol.ts";
 export type { Aggregate } from "./state/aggregate.ts";
 export type { EventWindow, KeyWindow } from "./state/window.ts";
 export type { TaskSettings } from "./task/settings.ts";

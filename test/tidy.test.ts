@@ -24,10 +24,10 @@ const mayImport: Record<string, readonly string[]> = {
   "src/engine": layers("core log codec state scoring serving observability topology task"),
   "src/testing": layers("core log codec state scoring observability topology task"),
   "src/cli": [
-    ...layers("core log codec state scoring observability topology task engine testing"),
+    ...layers("core log codec state scoring serving observability topology task engine testing"),
     ...["src/index.ts", "topologies", "schemas"],
   ],
-  "src/index.ts": layers("core log codec state scoring topology task engine testing"),
+  "src/index.ts": layers("core log codec state scoring serving topology task engine testing"),
   schemas: ["src/index.ts", "src/codec"],
   topologies: ["src/index.ts", "schemas"],
 };

@@ -5,6 +5,7 @@ import type { Engine } from "../engine/engine.ts";
 import { partitionOf } from "../log/partitioner.ts";
 import type {
   Health,
+  HealthCheck,
   HealthSource,
   HttpSources,
   InfoSource,
@@ -18,6 +19,7 @@ import type {
 } from "../observability/http-sources.ts";
 import { ProcessMetrics } from "../observability/process-metrics.ts";
 import type { PrometheusMeter } from "../observability/prometheus-meter.ts";
+import { onlineTables } from "../serving/online-table.ts";
 import { describeTopology } from "../topology/describe.ts";
 import type { Topology } from "../topology/graph.ts";
 import type { OwnerQueries } from "./owner-queries.ts";
@@ -121,6 +123,7 @@ export class EngineSources implements HealthSource, InfoSource, MetricsPage, Sta
         { name: "tasks", ok: closed.length === 0, detail: tasksDetail(closed, commitsLeft, secondsLeft) },
         { name: "inputs", ok: engine.waits.length === 0, detail: waitsDetail(engine.waits) },
         { name: "lag", ok: true, detail: `${lag} input records not taken yet` },
+        ...onlineStoreCheck(engine),
       ],
     };
   }
@@ -222,4 +225,15 @@ function waitsDetail(waits: Engine["waits"]): string {
   const { topic, partition, reason } = first;
   const more = waits.length === 1 ? "" : `, and ${waits.length - 1} more`;
   return `${topic}${partition === null ? "" : `-${partition}`} is paused: ${reason}${more}`;
+}
+
+/** Never part of being ready: the stream goes on without its readers, and they with what they have. */
+function onlineStoreCheck({ serving, topology }: Engine): HealthCheck[] {
+  const name = "online store";
+  const tables = onlineTables(topology).map((table) => table.name);
+  if (tables.length === 0) return [];
+  if (serving === null) return [{ name, ok: true, detail: `${tables.join(", ")} not served: no REDIS_URL is set` }];
+  const { trouble, lag } = serving.status;
+  if (trouble === undefined) return [{ name, ok: true, detail: `${tables.join(", ")} served, ${lag} records behind` }];
+  return [{ name, ok: false, detail: `${trouble}; ${lag} records wait, the stream goes on` }];
 }

@@ -8,6 +8,8 @@ import { KafkaLog } from "../log/kafka-log.ts";
 import { partitionOf } from "../log/partitioner.ts";
 import { movedWith, type SharedLog, threadHandle } from "../log/thread-log.ts";
 import type { MeterReport } from "../observability/thread-meter.ts";
+import type { OnlineAddress } from "../serving/online-protocol.ts";
+import { OnlineServing } from "../serving/online-serving.ts";
 import { createTopics, partitionCount, partitionedInputs } from "../task/application.ts";
 import { defaultSettings, kafkaSettings, type TaskSettings } from "../task/settings.ts";
 import { commitsTopic, type Topology } from "../topology/graph.ts";
@@ -49,6 +51,8 @@ export interface EngineOptions {
   readonly onWarning?: Warn;
   /** Gives up a start that waits for a service. */
   readonly signal?: AbortSignal;
+  /** Redis for the tables that the topology serves; default: they are not served. */
+  readonly online?: OnlineAddress;
   /** Receives what the threads measured. */
   readonly onMetrics?: (thread: number, report: MeterReport) => void;
 }
@@ -97,6 +101,10 @@ export class Engine {
   #version = 0;
   #done = 0;
   #token = 0;
+  /** Whether the inputs had an end and came to it. */
+  #inputsEnded = false;
+  /** Tables kept in the online store; null when the topology has none, or no store was given. */
+  readonly serving: OnlineServing | null;
   readonly #restoring = new Map<number, { readonly applied: number; readonly total: number }>();
 
   private constructor(options: EngineOptions, topology: Topology, partitions: number) {
@@ -104,6 +112,9 @@ export class Engine {
     this.#waits = new InputWaits(options.onWarning ?? noWarn);
     this.topology = topology;
     this.partitions = partitions;
+    const { log, online, onMetrics } = options;
+    const registry = registryPlace(options);
+    this.serving = OnlineServing.of(topology, { tasks: partitions, log, registry, address: online, onMetrics });
     this.finished = new Promise((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
@@ -187,6 +198,7 @@ export class Engine {
       const order: ThreadRequest = { kind: "own", version, partitions: [...own], generation };
       worker.postMessage(order);
     }
+    this.serving?.own(partitions);
   }
 
   /** Whether every thread has carried out the newest order. */
@@ -274,7 +286,9 @@ export class Engine {
       case "ended":
         thread.ended = report.version;
         // A process that waits for its share of the tasks is not at an end.
-        if (this.#all("ended") && this.owned.length > 0) void this.stop().catch(() => {});
+        if (!this.#all("ended") || this.owned.length === 0) break;
+        this.#inputsEnded = true;
+        void this.stop().catch(() => {});
         break;
       case "fenced":
         this.#membership?.fenced(report.partition);
@@ -315,6 +329,7 @@ export class Engine {
   /** Only now that its tasks are closed may others have them. */
   async #leave(): Promise<void> {
     await this.#membership?.leave().catch(() => {});
+    await this.serving?.end(this.#inputsEnded);
     if (this.#state === "ERROR") return;
     this.#state = "NOT_RUNNING";
     this.#finish?.();
@@ -325,6 +340,7 @@ export class Engine {
     this.#state = "ERROR";
     this.#refuseWaiting(error);
     for (const { worker } of this.#threads) void worker.terminate();
+    this.serving?.close();
     void this.#membership?.leave().catch(() => {});
     this.#fail?.(error);
   }

@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { inject, test } from "vitest";
+import { RedisServer } from "../../scripts/stack/redis-server.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { GroupMembership } from "../../src/engine/group-membership.ts";
+import type { Engine } from "../../src/index.ts";
+import { KafkaLog } from "../../src/log/kafka-log.ts";
+import type { KafkaOptions } from "../../src/log/kafka-options.ts";
+import { ServedStream, served } from "./served-stream.ts";
+
+test("processes that share the tasks serve each its own, and tasks that move take their partitions along", async () => {
+  const application = `served-${randomUUID()}`;
+  const kafka: KafkaOptions = { bootstrapServers: [inject("kafkaBootstrapServers")], clientId: application };
+  const log = await KafkaLog.open(kafka);
+  const redis = await RedisServer.start();
+  const partitions = 4;
+  const stream = await ServedStream.open({ application, log, partitions, redisUrl: redis.url });
+  const member = (name: string): Promise<Engine> =>
+    stream.start(name, {
+      membership: () =>
+        new GroupMembership({
+          kafka,
+          applicationId: application,
+          topics: [`${application}-payments`],
+          partitions,
+          stateDir: `${stream.dataDir}/${name}`,
+          clock: systemClock,
+          url: () => null,
+        }),
+    });
+  const moves = async (): Promise<Engine> => {
+    const first = await member("first");
+    await running(first, 4);
+    await sleep(1000);
+    const second = await member("second");
+    await running(second, 2);
+    await redis.kill();
+    await sleep(1000);
+    await first.stop();
+    await redis.start();
+    await running(second, 4);
+    await sleep(1000);
+    return second;
+  };
+  const moved = moves();
+  await stream.payUntil(moved, 500);
+  const last = await moved;
+  while ((await stream.decided()) < stream.sent) await sleep(50);
+  await served(last);
+  assert.ok((await stream.check()) > 250);
+  await last.stop();
+  await stream.close();
+  await log.close();
+  await redis.stop();
+}, 120_000);
+
+async function running(engine: Engine, tasks: number): Promise<void> {
+  const endMs = performance.now() + 40_000;
+  while (engine.state !== "RUNNING" || engine.owned.length !== tasks) {
+    assert.ok(performance.now() < endMs, `${engine.state} with ${engine.owned.length} tasks, ${tasks} expected`);
+    await sleep(50);
+  }
+}
