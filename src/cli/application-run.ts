@@ -147,7 +147,7 @@ export class ApplicationRun {
   }
 
   #start(log: SharedLog, kafka: KafkaOptions | null, url: string): Promise<Engine> {
-    const { threads, dataDir } = this.#config;
+    const { threads, dataDir, redisUrl } = this.#config;
     const stateDir = this.#invocation.path(this.#config.stateDir);
     const registry = registryAddress(this.#config);
     return Engine.start({
@@ -158,6 +158,7 @@ export class ApplicationRun {
       threads: threads === 0 ? availableParallelism() : threads,
       settings: this.#settings(),
       ...(registry === undefined ? {} : { registry: { kind: "confluent", ...registry } }),
+      ...(redisUrl === undefined ? {} : { online: { url: redisUrl } }),
       onWarning: (fields, message) => this.#logger.warn(fields, message),
       signal: this.#stopping.signal,
       onMetrics: (thread, report) => {
