@@ -78,9 +78,7 @@ test("with the registry killed, a later process reads every id and writes every 
     [first, second, third].map((id) => after.known(id)?.name),
     ["Payment", "Payment", "Other"],
   );
-  const startMs = performance.now();
   assert.equal(await after.register("a", optional), second);
-  assert.ok(performance.now() - startMs < 1000, "a refused connection is no reason to wait");
   await assert.rejects(after.register("b", other), withCode("KAPPA_SERVICE_UNREACHABLE", server.url));
   await assert.rejects(after.schemaOf(nextTo(third)), withCode("KAPPA_SERVICE_UNREACHABLE", "ECONNREFUSED"));
 });
