@@ -26,6 +26,9 @@ import { loadTopology, type TopologyModule } from "./topology-module.ts";
  */
 const youngGenerationMb = 24;
 
+/** `TaskSettings.frontierRepeatMs` where other processes may have some of the tasks. */
+const sharedFrontierRepeatMs = 5000;
+
 export interface EngineOptions {
   readonly topology: TopologyModule;
   /** The open log. The engine does not close it. */
@@ -140,6 +143,7 @@ export class Engine {
     const settings: TaskSettings = {
       ...defaultSettings,
       ...(log instanceof KafkaLog ? kafkaSettings : {}),
+      ...(options.membership === undefined ? {} : { frontierRepeatMs: sharedFrontierRepeatMs }),
       ...options.settings,
     };
     const engine = new Engine(options, topology, partitions);

@@ -1,6 +1,7 @@
 import { assert } from "../core/assert.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
 import type { RecordBatchWriter } from "../log/record-batch.ts";
+import type { LanesHeard } from "./lane.ts";
 import type { OrderPosition } from "./partition-group.ts";
 
 /** Where a task stands in one input partition. */
@@ -16,6 +17,8 @@ export interface LanePosition {
   readonly offset: number;
   /** Counter of the last row taken, by upstream task. */
   readonly consumed: readonly number[];
+  /** What those tasks had said by then. Older releases did not write it: they are waited for until they speak. */
+  readonly heard?: LanesHeard;
 }
 
 /** Where a sub-topology of a task stands in its own order, and what it has sent. */

@@ -1,6 +1,5 @@
 import type { Column } from "../codec/column.ts";
 import { RowBatchReader } from "../codec/row-batch.ts";
-import { beginningOfTimeMs } from "../core/time.ts";
 import type { Cursor } from "../log/log.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { Value } from "../topology/graph.ts";
@@ -23,6 +22,26 @@ export interface Port {
   readonly columns: readonly Column[];
 }
 
+/** Where a lane goes on, as the last commit record has it. */
+export interface LaneStart {
+  /** Counter of the last row taken; -1 for none. */
+  readonly consumed: number;
+  /** Nothing that sorts before this comes after that row. */
+  readonly orderTimeMs: number;
+  readonly rank: number;
+  /** Whether the upstream task had said, in this run, that it has no more. */
+  readonly caughtUp: boolean;
+}
+
+/** What the upstream tasks of a stage have said, as a commit record keeps it: one value a lane. */
+export interface LanesHeard {
+  /** Number of the run: that a task has caught up counts in no other. */
+  readonly generation: number;
+  readonly orderTimeMs: readonly number[];
+  readonly rank: readonly number[];
+  readonly caughtUp: readonly boolean[];
+}
+
 /**
  * The rows that one upstream task sends to this task, in the order it emitted them. Frames are held as bytes and
  * decoded when they reach the head; the physical order in which upstream tasks append is never used.
@@ -39,20 +58,25 @@ export class Lane implements RowSource {
   /** Port whose reader stands on the head, or -1. */
   #head = -1;
   #consumed: number;
-  #taken = beginningOfTimeMs;
-  #frontierTimeMs = beginningOfTimeMs;
-  #frontierRank = 0;
+  #taken: number;
+  #frontierTimeMs: number;
+  #frontierRank: number;
   #caughtUp = false;
+  /** Whether the commit that the lane goes on from says that the upstream task had caught up. */
+  readonly #wasCaughtUp: boolean;
   spoken = 0;
   heldBytes = 0;
 
   /** @param generation of this run: only frames written in it can say that their writer has caught up */
-  constructor(ports: readonly Port[], generation: number, consumed: number, intake: Intake) {
+  constructor(ports: readonly Port[], generation: number, from: LaneStart, intake: Intake) {
     this.#ports = ports;
     this.#readers = ports.map((port) => new RowBatchReader(port.columns));
     this.#live = ports.map(() => false);
     this.#generation = generation;
-    this.#consumed = consumed;
+    this.#consumed = from.consumed;
+    this.#taken = this.#frontierTimeMs = from.orderTimeMs;
+    this.#frontierRank = from.rank;
+    this.#wasCaughtUp = from.caughtUp;
     this.#intake = intake;
   }
 
@@ -101,7 +125,29 @@ export class Lane implements RowSource {
   }
 
   get caughtUp(): boolean {
-    return this.#head < 0 && this.#caughtUp && this.#nextFrame >= this.#frames.length;
+    return this.#caughtUp && this.#empty;
+  }
+
+  get #empty(): boolean {
+    return this.#head < 0 && this.#nextFrame >= this.#frames.length;
+  }
+
+  /** What is promised of the rows that are not taken: nothing of them sorts before (time, rank). */
+  get promisedTimeMs(): number {
+    return this.#empty ? this.#frontierTimeMs : this.#taken;
+  }
+  get promisedRank(): number {
+    return this.#empty ? this.#frontierRank : 0;
+  }
+
+  /** Whether the upstream task said last that it has no more, be it before the task was opened; of what is not held. */
+  get promisedCaughtUp(): boolean {
+    return this.spoken === 0 ? this.#wasCaughtUp : this.caughtUp;
+  }
+
+  /** Every frame that was there when the task was opened has been read: who was silent meanwhile is as it was. */
+  readToEnd(): void {
+    if (this.spoken === 0 && this.#wasCaughtUp) this.#caughtUp = true;
   }
 
   /** Counter of the last row taken. */
@@ -193,13 +239,17 @@ export class LaneInput {
   readonly topic: string;
   readonly lanes: readonly Lane[];
   readonly #cursor: Cursor;
+  readonly #generation: number;
   readonly #reader = new RecordBatchReader();
   readonly #frame = new RepartitionFrame();
   #next: number;
+  #readToEnd = false;
 
-  constructor(topic: string, cursor: Cursor, lanes: readonly Lane[]) {
+  /** @param generation of this run */
+  constructor(topic: string, cursor: Cursor, generation: number, lanes: readonly Lane[]) {
     this.topic = topic;
     this.#cursor = cursor;
+    this.#generation = generation;
     this.lanes = lanes;
     this.#next = Number(cursor.position);
   }
@@ -217,6 +267,23 @@ export class LaneInput {
       }
     }
     this.#next = Number(this.#cursor.position);
+    if (this.#readToEnd || !this.#cursor.caughtUp()) return;
+    this.#readToEnd = true;
+    for (const lane of this.lanes) lane.readToEnd();
+  }
+
+  /**
+   * What a restart must know besides the rows: a task that has nothing to send says so once, perhaps long ago, and is
+   * waited for by whoever did not hear it.
+   */
+  get heard(): LanesHeard {
+    const { lanes } = this;
+    return {
+      generation: this.#generation,
+      orderTimeMs: lanes.map((lane) => lane.promisedTimeMs),
+      rank: lanes.map((lane) => lane.promisedRank),
+      caughtUp: lanes.map((lane) => lane.promisedCaughtUp),
+    };
   }
 
   /** Offset to read from after a restart: every frame before it was taken whole. */

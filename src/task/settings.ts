@@ -22,6 +22,13 @@ export interface TaskSettings {
   readonly cacheBytes: number;
   /** Longest time between two writes of the state to disk; what a restart replays at most. Default 10,000. */
   readonly flushIntervalMs: DurationMs;
+  /**
+   * How long a task that sends to others may be silent before it says again where it stands; a transaction each time. In
+   * one process all tasks listen from the beginning, and it is not needed: default Infinity. Where processes share the
+   * tasks (default 5,000 there) it bounds how long the others wait for a task that is idle, whatever they have missed,
+   * and an idle owner finds out by it that another has taken its task and given it back.
+   */
+  readonly frontierRepeatMs: DurationMs;
   readonly timeBounds: TimeBounds;
   /** Whether the run ends where the inputs ended when it started. */
   readonly untilEnd: boolean;
@@ -46,6 +53,7 @@ export const defaultSettings: TaskSettings = {
   bufferedRecordsMax: 20_000,
   cacheBytes: 256 * 1024 * 1024,
   flushIntervalMs: 10_000,
+  frontierRepeatMs: Number.POSITIVE_INFINITY,
   timeBounds: { earliestMs: Date.UTC(2000, 0, 1), latestMs: Date.UTC(2100, 0, 1) },
   untilEnd: false,
 };

@@ -20,12 +20,12 @@ import {
   type Topology,
 } from "../topology/graph.ts";
 import { inputSerde, outputSerde, type SchemaIds } from "./application.ts";
-import { type CommitRecord, decodeCommit, parseCommitRecord } from "./commit-record.ts";
+import { type CommitRecord, decodeCommit, type LanePosition, parseCommitRecord } from "./commit-record.ts";
 import { DeadLetters } from "./dead-letter.ts";
 import type { GlobalTable } from "./global-table.ts";
 import { InputSource } from "./input-source.ts";
 import { Intake } from "./intake.ts";
-import { Lane, LaneInput, type Port } from "./lane.ts";
+import { Lane, LaneInput, type LaneStart, type Port } from "./lane.ts";
 import { Outputs } from "./outputs.ts";
 import { PartitionGroup } from "./partition-group.ts";
 import { buildProcessors } from "./processor-builder.ts";
@@ -365,7 +365,7 @@ async function openLanes(
   { around, partition, record, opened }: StageSurroundings,
   intake: Intake,
 ): Promise<LaneInput> {
-  const { topology, log, partitions } = around;
+  const { topology, log, partitions, generation } = around;
   const ports: Port[] = [];
   for (const node of topology.nodes) {
     if (node.kind === "repartition" && node.keySpace === keySpace)
@@ -377,13 +377,22 @@ async function openLanes(
   const lanes = [...upstream].flatMap((_, feeder) =>
     Array.from(
       { length: partitions },
-      (_, task) => new Lane(ports, around.generation, from?.consumed[feeder * partitions + task] ?? -1, intake),
+      (_, task) => new Lane(ports, generation, laneStart(from, feeder * partitions + task, generation), intake),
     ),
   );
   const offset = from === undefined ? await log.startOffset(topic, partition) : BigInt(from.offset);
   const cursor = await log.openCursor(topic, partition, offset, "written");
   opened.push(() => cursor.close());
-  return new LaneInput(topic, cursor, lanes);
+  return new LaneInput(topic, cursor, generation, lanes);
+}
+
+function laneStart(from: LanePosition | undefined, lane: number, generation: number): LaneStart {
+  return {
+    consumed: from?.consumed[lane] ?? -1,
+    orderTimeMs: from?.heard?.orderTimeMs[lane] ?? beginningOfTimeMs,
+    rank: from?.heard?.rank[lane] ?? 0,
+    caughtUp: from?.heard?.generation === generation && from.heard.caughtUp[lane] === true,
+  };
 }
 
 /** Sub-topologies that send to a key space, in their order: their place in it is part of a lane's number. */

@@ -83,6 +83,8 @@ export class Task {
   readonly #horizon: RestoreHorizon;
   readonly #metrics: TaskMetrics;
   #restoreFrom: number;
+  /** When the last commit was made; as `Clock.monotonic`. */
+  #committedMs: number;
   /** Positions of the newest durable commit. */
   #durableInputs: CommitRecord["inputs"] = {};
   /** One past the offset of the newest durable commit. */
@@ -105,6 +107,7 @@ export class Task {
     this.#tickers = new Map(ticking.map((stage) => [stage, new IdleTicker(stage, clock.monotonic())]));
     this.#skew = new SkewGauge(stages, settings.bufferedRecordsMax);
     this.#committed = parts.committed;
+    this.#committedMs = clock.monotonic();
     this.#newerFrom = parts.commitsEnd;
     this.#restoreFrom = parts.committed?.restoreFrom ?? 0;
     this.#horizon = new RestoreHorizon(parts.stores.retentionMs, this.#restoreFrom);
@@ -197,7 +200,7 @@ export class Task {
       await stage.flush();
       if (stage.dying) await stage.buryDying();
     }
-    if (rows === 0 && this.#parts.outputs.empty && !stages.some((stage) => stage.frontierChanged(startMs))) {
+    if (rows === 0 && this.#parts.outputs.empty && !this.#frontierDue(startMs)) {
       this.#flushIfDue(startMs);
       return false;
     }
@@ -207,7 +210,16 @@ export class Task {
     return true;
   }
 
+  /** Whether the tasks downstream have something to hear, or have heard nothing for long. */
+  #frontierDue(nowMs: number): boolean {
+    const { stages, settings } = this.#parts;
+    if (stages.some((stage) => stage.frontierChanged(nowMs))) return true;
+    const silentMs = nowMs - this.#committedMs;
+    return silentMs >= settings.frontierRepeatMs && stages.some(({ senders }) => senders.size > 0);
+  }
+
   #commit(startMs: number): void {
+    this.#committedMs = startMs;
     const { outputs, stages, topology, partition, writer, database, tap } = this.#parts;
     for (const stage of stages) this.#skew.sent(stage, stage.finish(startMs));
     this.#writeChoices();
@@ -290,6 +302,7 @@ export class Task {
         lanes[stage.lanes.topic] = {
           offset: stage.lanes.position,
           consumed: stage.lanes.lanes.map((lane) => lane.consumed),
+          heard: stage.lanes.heard,
         };
       }
       const senders: Record<string, { sequence: number; orderTimeMs: number; rank: number }> = {};

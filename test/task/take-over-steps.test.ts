@@ -1,16 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { MemorySchemaRegistry } from "../../src/codec/memory-schema-registry.ts";
 import { RecordSchema } from "../../src/codec/record-schema.ts";
-import { noMeter } from "../../src/core/meter.ts";
 import { MemoryLog } from "../../src/log/memory-log.ts";
 import { MemoryBackend } from "../../src/state/memory-backend.ts";
 import { StateDatabase } from "../../src/state/state-database.ts";
 import { createTopics } from "../../src/task/application.ts";
-import { defaultSettings } from "../../src/task/settings.ts";
-import { openTask } from "../../src/task/task-opener.ts";
-import { ManualClock } from "../../src/testing/manual-clock.ts";
 import { TopologyBuilder } from "../../src/topology/builder.ts";
+import { openedTask } from "./opened-task.ts";
 
 const schema = new RecordSchema<{ key: string; ts: number }>({
   type: "record",
@@ -35,22 +31,9 @@ test("a take-over tells its steps in their order, and those after the writer aga
   const backend = new MemoryBackend();
   const steps: string[] = [];
   const open = async (): Promise<void> => {
-    const task = await openTask(0, {
-      topology,
-      partitions: 1,
-      log,
-      registry: new MemorySchemaRegistry(),
-      schemaIds: {},
-      settings: defaultSettings,
-      clock: new ManualClock(),
-      meter: noMeter,
-      globalTables: new Map(),
-      scorers: new Map(),
-      generation: 1,
-      ends: {},
+    const task = await openedTask(topology, log, 0, {
       openDatabase: (_partition, discard) =>
         StateDatabase.open({ backend: discard ? new MemoryBackend() : backend, cacheBytes: 1 << 20 }),
-      tap: () => {},
       takeOverTap: (id, step) => steps.push(`${id} ${step}`),
     });
     await task.close();
