@@ -1,7 +1,7 @@
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { ScratchBytes } from "../core/scratch-bytes.ts";
 import { decodeLz4, encodeLz4 } from "./lz4.ts";
 import { RepeatedBytes } from "./repeated-bytes.ts";
-import { ScratchBytes } from "./scratch-bytes.ts";
 import { decodeSnappy, encodeSnappy } from "./snappy.ts";
 
 /** How the records of a batch are compressed, with the number that stands for it in the attributes of the batch. */

@@ -64,15 +64,3 @@ export function writeInt64(bytes: Buffer, value: number, at: number): void {
   bytes.writeInt32BE(Math.floor(value / 2 ** 32), at);
   bytes.writeUInt32BE(value >>> 0, at + 4);
 }
-
-/** Below this, a loop over the bytes is cheaper than the call that copies them (measured: they meet at 40). */
-const loopBytes = 32;
-
-/** Copies without the object that a `subarray` would be. */
-export function copyBytes(from: Buffer, at: number, end: number, to: Buffer, toAt: number): void {
-  if (end - at > loopBytes) {
-    from.copy(to, toAt, at, end);
-    return;
-  }
-  for (let i = at, j = toAt; i < end; i++, j++) to[j] = from[i] as number;
-}

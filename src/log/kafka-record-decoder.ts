@@ -1,5 +1,6 @@
+import { copyBytes } from "../core/byte-copies.ts";
+import { crc32c } from "../core/crc32c.ts";
 import { type ErrorCode, KappaError, messageOf } from "../core/errors.ts";
-import { crc32c } from "./crc32c.ts";
 import { AbortedProducers, type AbortedTransaction } from "./kafka-aborted-producers.ts";
 import { compressionName, KafkaDecompressor } from "./kafka-compression.ts";
 import {
@@ -7,7 +8,6 @@ import {
   batchField,
   batchHeadLength,
   batchPrefixLength,
-  copyBytes,
   ownHeaderOverhead,
   ownRecordOverhead,
   readInt64,

@@ -1,12 +1,12 @@
 import { assert } from "../core/assert.ts";
-import { crc32c } from "./crc32c.ts";
+import { copyBytes } from "../core/byte-copies.ts";
+import { crc32c } from "../core/crc32c.ts";
 import { type KafkaCompression, KafkaCompressor } from "./kafka-compression.ts";
 import {
   batchAttribute,
   batchField,
   batchHeadLength,
   batchPrefixLength,
-  copyBytes,
   ownHeaderOverhead,
   ownRecordOverhead,
   writeInt64,

@@ -1,6 +1,6 @@
-import { copyBytes } from "./kafka-record-batch.ts";
-import { matchMin, type RepeatedBytes, repeatBytes } from "./repeated-bytes.ts";
-import type { ScratchBytes } from "./scratch-bytes.ts";
+import { copyBytes, repeatBytes } from "../core/byte-copies.ts";
+import type { ScratchBytes } from "../core/scratch-bytes.ts";
+import { matchMin, type RepeatedBytes } from "./repeated-bytes.ts";
 
 /**
  * LZ4 frames, in JavaScript: the packages that decode them at once, without a promise, either allocate what a frame

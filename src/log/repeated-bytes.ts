@@ -65,15 +65,3 @@ function wordAt(source: Buffer, at: number): number {
     ((source[at + 3] as number) << 24)
   );
 }
-
-/** Above this the call that copies is cheaper than the loop. */
-const loopBytes = 48;
-
-/** Writes at `to` again what stands `distance` bytes before: more than `distance` bytes repeat themselves. */
-export function repeatBytes(bytes: Buffer, to: number, distance: number, length: number): void {
-  if (length > loopBytes && distance >= length) {
-    bytes.copyWithin(to, to - distance, to - distance + length);
-    return;
-  }
-  for (let i = to - distance, j = to, end = to + length; j < end; i++, j++) bytes[j] = bytes[i] as number;
-}
