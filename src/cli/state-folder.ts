@@ -1,8 +1,7 @@
-import { existsSync } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { KappaError } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
+import { taskFolders } from "../engine/task-folders.ts";
 import { partitionOf } from "../log/partitioner.ts";
 import type { StoreDescription } from "../observability/http-sources.ts";
 import { LevelBackend } from "../state/level-backend.ts";
@@ -42,7 +41,7 @@ export class StateFolder {
   /** @param stateDir folder of all applications' state @throws KAPPA_USAGE when the application has none there */
   static async open(stateDir: string, topology: Topology): Promise<StateFolder> {
     const directory = join(stateDir, topology.applicationId);
-    const paths = existsSync(directory) ? await newestPaths(directory) : new Map<number, string>();
+    const paths = newestPaths(directory);
     if (paths.size > 0) return new StateFolder(topology, directory, paths, await partitionsIn(paths));
     throw new KappaError(
       "KAPPA_USAGE",
@@ -153,17 +152,12 @@ async function withDatabase<Answer>(
   }
 }
 
-/** The database of each task that was written last: one that another process held open was evaded (`3-2` beside `3`). */
-async function newestPaths(directory: string): Promise<Map<number, string>> {
-  const newest = new Map<number, { readonly path: string; readonly writtenMs: number }>();
-  for (const name of await readdir(directory)) {
-    if (!/^\d+(-\d+)?$/.test(name)) continue;
-    const partition = Number.parseInt(name, 10);
-    const path = join(directory, name);
-    const { mtimeMs: writtenMs } = await stat(path);
-    if (writtenMs >= (newest.get(partition)?.writtenMs ?? 0)) newest.set(partition, { path, writtenMs });
-  }
-  return new Map([...newest].map(([partition, { path }]) => [partition, path]));
+/** The database of each task that is furthest. */
+function newestPaths(directory: string): Map<number, string> {
+  const newest = new Map<number, string>();
+  for (const [partition, [folder]] of taskFolders(directory))
+    if (folder !== undefined) newest.set(partition, folder.path);
+  return newest;
 }
 
 /** How many tasks the application has, as one of them wrote it; before the first commit, as many as are here. */

@@ -133,6 +133,7 @@ export class EngineWorker {
         openDatabase: (partition, discard) => databases.open(partition, discard),
         tap: this.#options.tap,
         takeOverTap: this.#options.takeOverTap,
+        onDiscard: (partition, reason) => this.#options.report({ kind: "discarded", partition, reason }),
         onRestore: (partition, applied, total) =>
           this.#options.report({ kind: "restoring", partition, applied, total }),
       };

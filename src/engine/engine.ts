@@ -297,6 +297,11 @@ export class Engine {
       case "fenced":
         this.#membership?.fenced(report.partition);
         break;
+      case "discarded": {
+        const { partition: task, reason } = report;
+        this.#options.onWarning?.({ task, reason }, "state discarded: it is built again from the log");
+        break;
+      }
       case "restoring":
         if (report.applied >= report.total) this.#restoring.delete(report.partition);
         else this.#restoring.set(report.partition, report);

@@ -1,11 +1,10 @@
-import { statSync } from "node:fs";
-import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import { systemTimers, type Timers } from "../core/timers.ts";
 import { type GroupAssignment, type GroupClient, KafkaGroup, type MemberState } from "../log/kafka-group.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
 import { type HeldIdentity, MemberIdentity } from "./member-identity.ts";
 import type { GroupView, Membership, MembershipEvents, TaskPositions } from "./membership.ts";
+import { taskFolders } from "./task-folders.ts";
 
 export interface GroupMembershipOptions {
   readonly kafka: KafkaOptions;
@@ -81,17 +80,19 @@ export class GroupMembership implements Membership {
   }
 
   #state(): MemberState {
+    const { partitions, writtenMs: writtenMsOf = this.#openedMs() } = this.#options;
     const stored: Record<number, number> = {};
-    const {
-      partitions,
-      stateDir,
-      writtenMs: writtenMsOf = (task) => writtenAt(join(stateDir, String(task))),
-    } = this.#options;
     for (let partition = 0; partition < partitions; partition++) {
       const writtenMs = writtenMsOf(partition);
       if (writtenMs !== undefined) stored[partition] = writtenMs;
     }
     return { owned: this.#open, stored, url: this.#options.url(), run: this.#run };
+  }
+
+  /** By task: when the newest of its databases was opened. */
+  #openedMs(): (task: number) => number | undefined {
+    const folders = taskFolders(this.#options.stateDir);
+    return (task) => folders.get(task)?.[0]?.openedMs;
   }
 
   #assigned(assignment: GroupAssignment): void {
@@ -159,14 +160,5 @@ export class GroupMembership implements Membership {
     this.#fenced.clear();
     await this.#group?.leave();
     await this.#identity?.release();
-  }
-}
-
-/** When a database was last written; undefined when there is none. */
-function writtenAt(path: string): number | undefined {
-  try {
-    return statSync(join(path, "CURRENT")).mtimeMs;
-  } catch {
-    return undefined;
   }
 }

@@ -1,9 +1,10 @@
+import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { KappaError } from "../core/errors.ts";
-import { LevelBackend, type LevelOptions } from "../state/level-backend.ts";
+import { LevelBackend } from "../state/level-backend.ts";
 import { StateDatabase } from "../state/state-database.ts";
 import { cacheShares } from "./cache-shares.ts";
+import { taskFolder, taskFolders } from "./task-folders.ts";
 
 export interface TaskDatabasesOptions {
   /** Folder of the application's local state. */
@@ -21,12 +22,9 @@ export interface TaskDatabasesOptions {
 const foldersMax = 8;
 
 /**
- * The databases of the tasks of a thread:
- *
- *     <state-dir>/<application>/3      of task 3
- *     <state-dir>/<application>/3-2    of task 3 too, as long as a process that is no member any more has the first open
- *
- * Each holds the state as of some commit, so any of them will do: the log has the rest.
+ * The databases of the tasks of a thread. A task has several where a process that is no member any more keeps the first
+ * one open: each holds the state as of some commit, so any of them will do, since the log has the rest. The one that was
+ * opened last has the least to catch up with; the others go as soon as nobody has them open.
  */
 export class TaskDatabases {
   readonly #options: TaskDatabasesOptions;
@@ -44,25 +42,40 @@ export class TaskDatabases {
   /** @param discard throws away what is there @throws KAPPA_STATE_LOCKED, KAPPA_STATE_CORRUPT */
   async open(partition: number, discard: boolean): Promise<StateDatabase> {
     const afresh = discard || this.#distrusted.has(partition);
-    for (let folder = 1; ; folder++) {
-      const path = join(this.#options.stateDir, folder === 1 ? String(partition) : `${partition}-${folder}`);
+    const candidates = this.#candidates(partition);
+    let refusal: unknown;
+    for (const path of candidates) {
       try {
         const database = await this.#openAt(path, afresh);
         this.#distrusted.delete(partition);
+        if (this.#options.evades)
+          await removeUnlocked(candidates.filter((other) => other !== path && existsSync(other)));
         return database;
       } catch (error) {
         const locked = error instanceof KappaError && error.code === "KAPPA_STATE_LOCKED";
-        if (!locked || !this.#options.evades || folder === foldersMax) throw error;
+        if (!locked || !this.#options.evades) throw error;
+        refusal = error;
       }
     }
+    throw refusal;
+  }
+
+  /** Folders to try, in this order. The last one is there already only if all of them are. */
+  #candidates(partition: number): string[] {
+    const { stateDir, evades } = this.#options;
+    const own = taskFolder(stateDir, partition, 1);
+    if (!evades) return [own];
+    const found = (taskFolders(stateDir).get(partition) ?? []).map(({ path }) => path);
+    for (let n = 1; n <= foldersMax; n++) {
+      const path = taskFolder(stateDir, partition, n);
+      if (!found.includes(path)) return [...found, path];
+    }
+    return found;
   }
 
   async #openAt(path: string, afresh: boolean): Promise<StateDatabase> {
     const { entityBytes, ...levelShares } = cacheShares(this.#options.taskBytes);
-    if (afresh) {
-      await requireUnlocked(path, levelShares);
-      await rm(path, { recursive: true, force: true });
-    }
+    if (afresh) await remove(path);
     const backend = await LevelBackend.open({ path, ...levelShares });
     try {
       return await StateDatabase.open({ backend, cacheBytes: entityBytes });
@@ -74,10 +87,12 @@ export class TaskDatabases {
 }
 
 /** Who holds the lock would write on into files that are gone. @throws KAPPA_STATE_LOCKED */
-async function requireUnlocked(path: string, shares: Omit<LevelOptions, "path">): Promise<void> {
-  try {
-    await (await LevelBackend.open({ path, ...shares })).close();
-  } catch (error) {
-    if (error instanceof KappaError && error.code === "KAPPA_STATE_LOCKED") throw error;
-  }
+async function remove(path: string): Promise<void> {
+  await LevelBackend.requireUnlocked(path);
+  await rm(path, { recursive: true, force: true });
+}
+
+/** What cannot be removed stays until the next time. */
+async function removeUnlocked(paths: readonly string[]): Promise<void> {
+  for (const path of paths) await remove(path).catch(() => {});
 }

@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import type { Task } from "../task/task.ts";
-import { openTask, type TaskSurroundings } from "../task/task-opener.ts";
+import { openTask, type TaskSurroundings, tellDiscarded } from "../task/task-opener.ts";
 import type { TaskDatabases } from "./task-databases.ts";
 import type { ThreadReport } from "./thread-protocol.ts";
 
@@ -115,14 +115,15 @@ export class TaskHost {
   /** What becomes of a task that failed with an error. */
   #refused(partition: number, error: unknown): void {
     const recovery = error instanceof KappaError ? error.recovery : "stop";
-    if (recovery === "retry") {
+    // What even a restore from the log alone cannot mend is tried again, not at once.
+    if (recovery === "retry" || recovery === "restore-task") {
       const attempts = this.#retries.get(partition)?.attempts ?? 0;
       const waitMs = Math.min(retryMaxMs, retryMs * 2 ** attempts);
       this.#retries.set(partition, { atMs: this.#options.clock.monotonic() + waitMs, attempts: attempts + 1 });
     } else if (recovery === "close-task") {
       this.#fenced.add(partition);
       this.#options.report({ kind: "fenced", partition });
-    } else if (recovery !== "restore-task") this.#failure ??= error;
+    } else this.#failure ??= error;
   }
 
   /**
@@ -136,10 +137,9 @@ export class TaskHost {
     await task.close().catch(() => {});
     if (error instanceof KappaError && error.recovery === "restore-task") {
       const { around, databases } = this.#options;
-      around.meter.counter("kappa_state_discarded_total", around.topology.applicationId).add(1);
+      tellDiscarded(task.partition, around, error);
       databases.distrust(task.partition);
-    }
-    this.#refused(task.partition, error);
+    } else this.#refused(task.partition, error);
     if (this.#failure !== null) throw this.#failure;
   }
 

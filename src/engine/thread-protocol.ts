@@ -31,6 +31,8 @@ export type ThreadReport =
   | { readonly kind: "ended"; readonly version: number }
   /** A task was opened by another process, and is closed here. */
   | { readonly kind: "fenced"; readonly partition: number }
+  /** The local state of a task could not be trusted and was thrown away: it is built again from the log. */
+  | { readonly kind: "discarded"; readonly partition: number; readonly reason: string }
   | { readonly kind: "restoring"; readonly partition: number; readonly applied: number; readonly total: number }
   | {
       readonly kind: "progress";

@@ -1,5 +1,8 @@
+import { existsSync } from "node:fs";
 import type { BatchOperation, ClassicLevel } from "classic-level";
 import { KappaError, messageOf } from "../core/errors.ts";
+import { readLevelFiles } from "./level-files.ts";
+import { LevelLedger } from "./level-ledger.ts";
 import type { BackendBatch, StateBackend } from "./state-backend.ts";
 
 type Level = ClassicLevel<Buffer, Buffer>;
@@ -14,18 +17,32 @@ export interface LevelOptions {
   readonly blockCacheBytes?: number;
 }
 
-/** A database on disk, compressed with snappy. */
+/**
+ * A database on disk, compressed with snappy. LevelDB takes much of what can happen to its files for a shorter history,
+ * so they are looked at before it opens them (`level-files.ts`, `level-ledger.ts`).
+ */
 export class LevelBackend implements StateBackend {
   readonly #level: Level;
+  readonly #ledger: LevelLedger;
 
-  private constructor(level: Level) {
+  private constructor(level: Level, ledger: LevelLedger) {
     this.#level = level;
+    this.#ledger = ledger;
+    ledger.look();
   }
 
   /** @throws KAPPA_STATE_LOCKED when another process or task has it open; KAPPA_STATE_CORRUPT; KAPPA_STATE_FAILED */
   static async open(options: LevelOptions): Promise<LevelBackend> {
+    const { path } = options;
+    let ledger: LevelLedger;
+    try {
+      ledger = await LevelLedger.check(path, await readLevelFiles(path));
+    } catch (error) {
+      await LevelBackend.requireUnlocked(path); // what another process is writing to need not fit together
+      throw fileError(error, path);
+    }
     const { ClassicLevel } = await import("classic-level"); // native code, loaded only when a database is opened
-    const level: Level = new ClassicLevel(options.path, {
+    const level: Level = new ClassicLevel(path, {
       keyEncoding: "buffer",
       valueEncoding: "buffer",
       writeBufferSize: options.writeBufferBytes ?? 4 * 1024 * 1024,
@@ -34,9 +51,20 @@ export class LevelBackend implements StateBackend {
     try {
       await level.open();
     } catch (error) {
-      throw levelError(error, options.path);
+      throw levelError(error, path);
     }
-    return new LevelBackend(level);
+    return new LevelBackend(level, ledger);
+  }
+
+  /** Changes nothing. @throws KAPPA_STATE_LOCKED when another process or task has it open */
+  static async requireUnlocked(path: string): Promise<void> {
+    if (!existsSync(path)) return; // LevelDB would make it
+    const { ClassicLevel } = await import("classic-level");
+    // LevelDB takes the lock first, and then will have the database neither present nor absent.
+    const level = new ClassicLevel(path, { createIfMissing: false, errorIfExists: true });
+    await level.open().catch((error: unknown) => {
+      if (codesOf(error).includes("LEVEL_LOCKED")) throw lockedError(path, error);
+    });
   }
 
   get(key: Buffer): Buffer | undefined {
@@ -48,7 +76,7 @@ export class LevelBackend implements StateBackend {
   }
 
   batch(): BackendBatch {
-    return new LevelBatch(this.#level);
+    return new LevelBatch(this.#level, this.#ledger);
   }
 
   async *entries(from: Buffer, to: Buffer): AsyncIterableIterator<[Buffer, Buffer]> {
@@ -86,6 +114,7 @@ export class LevelBackend implements StateBackend {
 
   async close(): Promise<void> {
     await this.#level.close();
+    await this.#ledger.close();
   }
 }
 
@@ -98,12 +127,14 @@ const slabBytes = 256 * 1024;
  */
 class LevelBatch implements BackendBatch {
   readonly #level: Level;
+  readonly #ledger: LevelLedger;
   #operations: BatchOperation<Level, Buffer, Buffer>[] = [];
   #slab: Buffer = Buffer.alloc(0);
   #used = 0;
 
-  constructor(level: Level) {
+  constructor(level: Level, ledger: LevelLedger) {
     this.#level = level;
+    this.#ledger = ledger;
   }
 
   put(key: Buffer, value: Buffer): void {
@@ -130,6 +161,7 @@ class LevelBatch implements BackendBatch {
     this.#operations = [];
     try {
       await this.#level.batch(operations, { sync });
+      this.#ledger.look();
     } catch (error) {
       throw levelError(error, this.#level.location);
     }
@@ -141,21 +173,39 @@ class LevelBatch implements BackendBatch {
   }
 }
 
+/** What LevelDB says when the files are there and the system does not let it write or read them. */
+const surroundings = /no space left|permission denied|not permitted|read-only file system|too many open files|quota/i;
+
+/**
+ * An error of LevelDB as ours. One of reading or writing files is damage too, most often a file that is gone: the log has
+ * everything. Unless it is the system that has no room or no right for any file, which no restore mends.
+ */
 function levelError(error: unknown, path: string): unknown {
   if (error instanceof KappaError) return error;
-  const codes = [codeOf(error), error instanceof Error ? codeOf(error.cause) : undefined];
-  if (codes.includes("LEVEL_LOCKED")) {
-    return new KappaError(
-      "KAPPA_STATE_LOCKED",
-      `state in ${path} is open in another process: stop it, or choose another --state-dir`,
-      { path },
-      error,
-    );
+  const codes = codesOf(error);
+  if (codes.includes("LEVEL_LOCKED")) return lockedError(path, error);
+  const message = messageOf(error instanceof Error && error.cause instanceof Error ? error.cause : error);
+  const ofFiles = codes.includes("LEVEL_IO_ERROR") || message.startsWith("IO error:");
+  if (codes.includes("LEVEL_CORRUPTION") || (ofFiles && !surroundings.test(message))) {
+    return new KappaError("KAPPA_STATE_CORRUPT", `state in ${path} is damaged: ${message}`, { path }, error);
   }
-  if (codes.includes("LEVEL_CORRUPTION")) {
-    return new KappaError("KAPPA_STATE_CORRUPT", `state in ${path} is damaged: ${messageOf(error)}`, { path }, error);
-  }
-  return new KappaError("KAPPA_STATE_FAILED", `state in ${path}: ${messageOf(error)}`, { path }, error);
+  return new KappaError("KAPPA_STATE_FAILED", `state in ${path}: ${message}`, { path }, error);
+}
+
+/** A file that is gone when it is read is damage, one that may not be read is not. */
+function fileError(error: unknown, path: string): unknown {
+  if (error instanceof KappaError) return error;
+  const code = surroundings.test(messageOf(error)) ? "KAPPA_STATE_FAILED" : "KAPPA_STATE_CORRUPT";
+  return new KappaError(code, `state in ${path}: ${messageOf(error)}`, { path }, error);
+}
+
+function lockedError(path: string, error: unknown): KappaError {
+  const message = `state in ${path} is open in another process: stop it, or choose another --state-dir`;
+  return new KappaError("KAPPA_STATE_LOCKED", message, { path }, error);
+}
+
+function codesOf(error: unknown): unknown[] {
+  return [codeOf(error), error instanceof Error ? codeOf(error.cause) : undefined];
 }
 
 function codeOf(error: unknown): unknown {

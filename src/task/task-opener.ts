@@ -64,6 +64,8 @@ export interface TaskSurroundings {
   openDatabase(partition: number, discard: boolean): Promise<StateDatabase>;
   readonly tap: TaskTap;
   readonly takeOverTap?: TakeOverTap | undefined;
+  /** Told that local state was thrown away, and why. */
+  onDiscard?(partition: number, reason: string): void;
   /** Told how far a restore is: commits applied and commits in all. */
   onRestore?(partition: number, applied: number, total: number): void;
 }
@@ -101,7 +103,7 @@ async function openBehind(writer: Writer, partition: number, around: TaskSurroun
     restored = await restore(partition, around, false);
   } catch (error) {
     if (!(error instanceof KappaError) || error.recovery !== "restore-task") throw error;
-    meter.counter("kappa_state_discarded_total", topology.applicationId).add(1);
+    tellDiscarded(partition, around, error);
     restored = await restore(partition, around, true);
   }
   const { database, stores, record, end } = restored;
@@ -141,6 +143,16 @@ async function openBehind(writer: Writer, partition: number, around: TaskSurroun
     committed: record,
     tap: around.tap,
   });
+}
+
+/** Says that the local state of a task is not to be trusted, before it is thrown away. */
+export function tellDiscarded(
+  partition: number,
+  { topology, meter, onDiscard }: Omit<TaskSurroundings, "generation">,
+  error: KappaError,
+): void {
+  meter.counter("kappa_state_discarded_total", topology.applicationId).add(1);
+  onDiscard?.(partition, error.message);
 }
 
 interface Restored {
