@@ -152,7 +152,7 @@ beforeAll(async () => {
   await stopped.log.close();
   cpSync(stopped.directory, join(root, "killed"), { recursive: true });
 
-  const script = join(import.meta.dirname, "handbook-worker-process.ts");
+  const script = new URL("./handbook-worker-process.ts", import.meta.url).pathname;
   const order = [script, join(root, "killed"), String(takenMin), String(batchesMin)];
   const { signal, stderr } = spawnSync(process.execPath, order, { encoding: "utf8", timeout: 60_000 });
   assert.equal(signal, "SIGKILL", stderr);
