@@ -34,7 +34,10 @@ export function rightsOf(topology: Topology): readonly KafkaRight[] {
     topics.set(name, new Set([...(topics.get(name) ?? []), ...operations]));
   };
   for (const { topic } of [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)]) add(topic, read);
-  for (const node of topology.nodes) if (node.kind === "sink") add(node.topic, write);
+  for (const node of topology.nodes) {
+    // What the online store keeps is read from the topic itself.
+    if (node.kind === "sink") add(node.topic, node.served.length > 0 ? [...write, "READ"] : write);
+  }
   for (const name of [choicesTopic, deadLettersTopic, lateTopic]) add(name(applicationId), write);
   for (const name of framesTopics(topology)) add(name, keep);
   return [

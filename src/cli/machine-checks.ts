@@ -14,14 +14,13 @@ import { bad, type CheckResult, good } from "./health-check.ts";
 /** Below this much free disk, in bytes, a check fails: a busy log writes as much in minutes. */
 const freeBytesMin = 1 << 30;
 
-/** Node, the folders, the disk, and who holds the log. */
-export async function checkMachine(folder: DataFolder, stateDir: string, config: Config): Promise<CheckResult[]> {
+/** Node, the folders and the disk. */
+export async function checkMachine(folder: DataFolder, stateDir: string): Promise<CheckResult[]> {
   return [
     nodeVersion(),
     await writable("data folder", folder.path, "name another with --data-dir"),
     await writable("state folder", stateDir, "name another with --state-dir"),
     await freeDisk(folder.path),
-    await owner(folder, config),
   ];
 }
 
@@ -56,8 +55,8 @@ function nearestExisting(path: string): string {
   for (let at = path; ; at = dirname(at)) if (existsSync(at) || at === dirname(at)) return at;
 }
 
-/** A run is alive when its socket takes connections; whether it also answers over HTTP is told beside. */
-async function owner(folder: DataFolder, { httpHost, httpPort }: Config): Promise<CheckResult> {
+/** Who holds the embedded log. A run is alive when its socket takes connections; whether it also answers over HTTP is told beside. */
+export async function checkOwner(folder: DataFolder, { httpHost, httpPort }: Config): Promise<CheckResult> {
   if (!existsSync(join(folder.logDirectory, "lock"))) return good("log", "there is none yet");
   if (!(await listens(socketPath(folder.logDirectory)))) return good("log", "no process owns it");
   const pid = readDurableEnd(nodeFileSystem, folder.logDirectory)?.pid;

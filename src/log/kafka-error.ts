@@ -30,12 +30,14 @@ const meanings: Readonly<Record<string, ErrorCode>> = {
   POLICY_VIOLATION: "KAPPA_CONFIG_INVALID",
   INVALID_TRANSACTION_TIMEOUT: "KAPPA_CONFIG_INVALID",
   INVALID_SESSION_TIMEOUT: "KAPPA_CONFIG_INVALID",
+  INVALID_TIMESTAMP: "KAPPA_CONFIG_INVALID",
   UNSUPPORTED_VERSION: "KAPPA_LOG_FAILED",
 };
 
 /** What to do about an error, where the broker's words do not say it. */
 const mends: Partial<Record<ErrorCode, string>> = {
   KAPPA_LOG_UNAVAILABLE: "it is tried again; type: kappa doctor",
+  KAPPA_CONFIG_INVALID: "type: kappa doctor TOPOLOGY",
   KAPPA_LOG_REFUSED: "check user, password and certificates; type: kappa doctor",
   KAPPA_TASK_FENCED: "another process has opened the same task, or the transaction took longer than its timeout",
 };

@@ -218,7 +218,13 @@ export class KafkaWriter implements Writer {
         throw kafkaError(error, `cannot write topic ${topic}`, { topic, right: `Write on topic ${topic}` });
       }
     }
-    await (await this.#coordinate()).endTxn({ ...own, transactionResult: false });
+    // A transaction over nothing has not begun, and has no end.
+    if (topics.length === 0) return;
+    try {
+      await (await this.#coordinate()).endTxn({ ...own, transactionResult: false });
+    } catch (error) {
+      throw kafkaError(error, `writer ${this.id} cannot give up a transaction`, { writer: this.id });
+    }
   }
 
   get closed(): boolean {

@@ -9,6 +9,8 @@ import { systemClock } from "../../src/core/clock.ts";
 // Commands read the environment: a broker that the tests as a whole were given must not become theirs.
 delete process.env.KAFKA_BOOTSTRAP_SERVERS;
 delete process.env.KAFKA_BROKERS;
+delete process.env.SCHEMA_REGISTRY_URL;
+delete process.env.REDIS_URL;
 
 /** What a command left behind. */
 export interface Outcome {

@@ -119,7 +119,13 @@ const kindOf = ({ resourceType, resourceName, operation }: Entry, name: string):
 
 test("a run with exactly the rights that acls prints works, and begins again where it was", async () => {
   const { name, entries, run } = await application();
+  const before = await folder.run(`doctor ${name}.ts --json`);
+  assert.equal(before.code, 2, "without a right to look at the topics nothing can be said of them");
+  assert.match(before.err, /the user lacks Describe on topic/);
   await grant(entries);
+  const checked = await folder.run(`doctor ${name}.ts --json`);
+  const faults = checked.rows.filter(({ ok }) => ok === false).map(({ name: check }) => check);
+  assert.deepEqual(faults, [], checked.out);
   const first = await run();
   assert.equal(first.code, 0, first.err);
   const again = await run();

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, beforeEach, test } from "vitest";
+import { freePort } from "../../scripts/stack/free-port.ts";
+import { CommandFolder } from "./command.ts";
+
+let folder: CommandFolder;
+let registry: Server | undefined;
+beforeEach(() => {
+  folder = new CommandFolder();
+});
+afterEach(() => {
+  registry?.close();
+  registry = undefined;
+  folder[Symbol.dispose]();
+});
+
+const configure = (variables: Readonly<Record<string, string>>) => {
+  const lines = Object.entries(variables).map(([name, value]) => `${name}=${value}\n`);
+  writeFileSync(folder.file(".env"), lines.join(""));
+};
+
+async function doctor(): Promise<{ code: number; checks: ReadonlyMap<unknown, Readonly<Record<string, unknown>>> }> {
+  const { code, rows } = await folder.run("doctor --json");
+  return { code, checks: new Map(rows.map((row) => [row.name, row])) };
+}
+
+/** A registry that lets in one user. */
+async function startRegistry(): Promise<string> {
+  const wanted = `Basic ${Buffer.from("key:secret").toString("base64")}`;
+  registry = createServer((request, response) => {
+    const known = request.headers.authorization === wanted;
+    response.writeHead(known ? (request.url === "/subjects" ? 200 : 404) : 401, { "content-type": "application/json" });
+    response.end(known && request.url === "/subjects" ? `["a-value","b-value"]` : `{"error_code":1}`);
+  });
+  await new Promise<void>((resolve) => registry?.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
+}
+
+test("without services only this machine is looked at, and the embedded log", async () => {
+  const { code, checks } = await doctor();
+  assert.equal(code, 0);
+  assert.deepEqual([...checks.keys()], ["node", "data folder", "state folder", "disk", "log"]);
+});
+
+test("services that do not answer are faults, each with what mends it and without their secrets", async () => {
+  const nobody = `127.0.0.1:${await freePort()}`;
+  configure({
+    KAFKA_BOOTSTRAP_SERVERS: nobody,
+    SCHEMA_REGISTRY_URL: `http://${nobody}`,
+    SCHEMA_REGISTRY_API_SECRET: "canary",
+    REDIS_URL: `redis://:canary@${nobody}/2`,
+  });
+  const { code, checks } = await doctor();
+  assert.equal(code, 4);
+  for (const name of ["kafka", "schema registry", "redis"]) {
+    assert.equal(checks.get(name)?.ok, false, name);
+    assert.match(String(checks.get(name)?.detail), new RegExp(`${nobody}.*ECONNREFUSED`), name);
+    assert.match(String(checks.get(name)?.fix), /npm run stack/, name);
+  }
+  assert.ok(!checks.has("log"), "the embedded log is not what is used");
+  assert.doesNotMatch(JSON.stringify([...checks]), /canary/);
+});
+
+test("a registry is asked for its subjects, as the user it is configured with", async () => {
+  const url = await startRegistry();
+  const user = { SCHEMA_REGISTRY_API_KEY: "key", SCHEMA_REGISTRY_API_SECRET: "secret" };
+  configure({ SCHEMA_REGISTRY_URL: `${url}/`, ...user });
+  assert.match(String((await doctor()).checks.get("schema registry")?.detail), /2 subjects$/);
+  configure({ SCHEMA_REGISTRY_URL: url });
+  const refused = (await doctor()).checks.get("schema registry");
+  assert.match(String(refused?.detail), /answers 401/);
+  assert.match(String(refused?.fix), /SCHEMA_REGISTRY_API_KEY/);
+  configure({ SCHEMA_REGISTRY_URL: `${url}/elsewhere`, ...user });
+  assert.match(String((await doctor()).checks.get("schema registry")?.fix), /ccompat/);
+});
+
+test("options that contradict each other are a fault of doctor, not an end of it", async () => {
+  configure({ KAFKA_BOOTSTRAP_SERVERS: "127.0.0.1:1", KAFKA_SASL_USERNAME: "u" });
+  const { code, checks } = await doctor();
+  assert.equal(code, 4);
+  assert.match(String(checks.get("kafka")?.detail), /KAFKA_SASL_USERNAME in \.env is for SASL/);
+});
