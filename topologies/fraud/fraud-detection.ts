@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fraudDecisionSchema, type ListEntry, listEntrySchema } from "../../schemas/records.ts";
 import {
   Bands,
+  days,
   KappaError,
   modelIn,
   parseRules,
@@ -19,6 +20,9 @@ export interface FraudParameters {
   /** Folder of the model; `none`: rules decide alone, and the features are there to train from. Default: the one shipped. */
   readonly model?: string;
 }
+
+/** What others ask of a terminal. */
+const terminalColumns = ["terminal_count_1h", "terminal_risk_7d", "terminal_risk_30d", "terminal_list"] as const;
 
 const shippedModel = join(import.meta.dirname, "../../models/fraud");
 
@@ -75,7 +79,14 @@ export default function fraudDetection({ model = shippedModel }: FraudParameters
         ...versions,
       }),
     )
-    .to("fraud-decisions", { schema: fraudDecisionSchema, key: "tx_id" });
+    .to("fraud-decisions", {
+      schema: fraudDecisionSchema,
+      key: "tx_id",
+      serve: [
+        { name: "customers", key: "customer_id", ttlMs: days(30) },
+        { name: "terminals", key: "terminal_id", columns: terminalColumns, ttlMs: days(30) },
+      ],
+    });
 
   return builder.build();
 }
