@@ -139,6 +139,7 @@ export class EngineWorker {
       };
       const { report } = this.#options;
       this.#host = new TaskHost({ around, databases, clock, report, wake: () => this.#wake?.() });
+      report({ kind: "ready" });
       this.#own();
       await this.#loop(log, this.#host);
     } catch (error) {

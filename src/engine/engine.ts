@@ -73,6 +73,8 @@ interface EngineThread {
   readonly partitions: Set<number>;
   tasks: readonly TaskProgress[];
   waits: readonly InputWait[];
+  /** Whether it could run tasks. */
+  ready: boolean;
   /** Newest order that it has carried out, in three respects; see `ThreadReport`. */
   released: number;
   running: number;
@@ -162,12 +164,14 @@ export class Engine {
         ends,
       });
     }
-    await engine.#join(options.membership);
+    // With others it joins when its threads are ready: a task that was given to it before would be run by nobody.
+    if (options.membership === undefined) await engine.#join();
     return engine;
   }
 
-  async #join(membership: EngineOptions["membership"]): Promise<void> {
+  async #join(): Promise<void> {
     const { topology, partitions } = this;
+    const { membership } = this.#options;
     const all = Array.from({ length: partitions }, (_, p) => p);
     this.#membership =
       membership === undefined
@@ -252,6 +256,7 @@ export class Engine {
       partitions: new Set(),
       tasks: [],
       waits: [],
+      ready: false,
       released: 0,
       running: 0,
       ended: 0,
@@ -278,6 +283,10 @@ export class Engine {
 
   #receive(number: number, thread: EngineThread, report: ThreadReport): void {
     switch (report.kind) {
+      case "ready":
+        thread.ready = true;
+        if (this.#options.membership !== undefined && this.#threads.every(({ ready }) => ready)) this.#joinOthers();
+        break;
       case "released":
         thread.released = report.version;
         if (this.#all("released")) this.#membership?.released(this.owned);
@@ -333,6 +342,11 @@ export class Engine {
       default:
         report satisfies never;
     }
+  }
+
+  #joinOthers(): void {
+    if (this.#state !== "REBALANCING") return;
+    this.#join().catch((error: unknown) => this.#failed(asEngineError(error)));
   }
 
   /** Only now that its tasks are closed may others have them. */

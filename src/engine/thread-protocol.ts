@@ -23,6 +23,8 @@ export interface ThreadOrder {
 
 /** What an engine thread says. */
 export type ThreadReport =
+  /** It could run tasks from now on. */
+  | { readonly kind: "ready" }
   /** Every task that is not among those of the order `version` is closed. */
   | { readonly kind: "released"; readonly version: number }
   /** Every task of the order `version` is open. */
