@@ -1,3 +1,4 @@
+import { channel } from "node:diagnostics_channel";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Broker } from "kafkajs/src/cluster/index.js";
 import errors from "kafkajs/src/protocol/error.js";
@@ -28,6 +29,12 @@ const transactionTimeoutMs = 10_000;
 
 /** Bytes of appends that wait for the transaction before; what goes beyond waits for the next one. */
 const transactionBytesGathered = 8 * 1024 * 1024;
+
+/** What of a transaction has been acknowledged. */
+export type KafkaWriterStep = "partitions-added" | "produced" | "ended";
+
+// Where tests can watch the steps of transactions as { writer, step }; nothing is published while nobody listens.
+const steps = channel("kappa:kafka-writer");
 
 interface Waiting {
   readonly transaction: KafkaTransaction;
@@ -171,9 +178,16 @@ export class KafkaWriter implements Writer {
     await this.#patiently(async () => {
       await (await this.#coordinate()).addPartitionsToTxn({ ...own, topics: transaction.topics });
     });
+    this.#tell("partitions-added");
     for (const round of transaction.encode(encoder, this.#sequences)) await this.#produce(transaction, round, leaders);
+    this.#tell("produced");
     await (await this.#coordinate()).endTxn({ ...own, transactionResult: true });
+    this.#tell("ended");
     return transaction.appended();
+  }
+
+  #tell(step: KafkaWriterStep): void {
+    if (steps.hasSubscribers) steps.publish({ writer: this.id, step });
   }
 
   /** One request to each leader, all at once. */
