@@ -62,3 +62,18 @@ export async function consume(
     },
   });
 }
+
+/** Records that a group has not read yet, over all its partitions; a partition without a position counts as one. */
+export async function groupLag(bootstrapServers: string, group: string): Promise<number> {
+  let lag = 0;
+  await runTool({
+    mainClass: "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    args: ["--bootstrap-server", bootstrapServers, "--describe", "--group", group],
+    onLine: (line) => {
+      // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG ...
+      const cells = line.trim().split(/\s+/);
+      if (cells[0] === group) lag += cells[5] === "-" ? 1 : Number(cells[5]);
+    },
+  });
+  return lag;
+}
