@@ -78,6 +78,10 @@ export class FileProducer {
       } finally {
         progress.end();
       }
+    } catch (error) {
+      if (!(error instanceof KappaError) || error.recovery !== "retry") throw error;
+      const message = `${error.message}; start the same command again: it goes on where it was`;
+      throw new KappaError(error.code, message, error.context, error);
     } finally {
       await writer?.close();
       await file.close();

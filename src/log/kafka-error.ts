@@ -36,7 +36,7 @@ const meanings: Readonly<Record<string, ErrorCode>> = {
 
 /** What to do about an error, where the broker's words do not say it. */
 const mends: Partial<Record<ErrorCode, string>> = {
-  KAPPA_LOG_UNAVAILABLE: "it is tried again; type: kappa doctor",
+  KAPPA_LOG_UNAVAILABLE: "type: kappa doctor",
   KAPPA_CONFIG_INVALID: "type: kappa doctor TOPOLOGY",
   KAPPA_LOG_REFUSED: "check user, password and certificates; type: kappa doctor",
   KAPPA_TASK_FENCED: "another process has opened the same task, or the transaction took longer than its timeout",
