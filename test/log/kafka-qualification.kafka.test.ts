@@ -213,7 +213,8 @@ test("Q5: appends to two partitions at once become visible, each whole and in it
     cursor.close();
     assert.deepEqual(
       offsets,
-      found.map(({ offset }) => offset),
+      // What comes behind is the mark by which `valuesIn` knew the end.
+      found.slice(0, 40).map(({ offset }) => offset),
     );
   }
 });
