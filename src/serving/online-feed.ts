@@ -71,6 +71,8 @@ export class OnlineFeed {
   #checkedMs = Number.NEGATIVE_INFINITY;
   #trouble: string | undefined = "not yet connected";
   #ending: { readonly limitAtMs: number; readonly patienceMs: number; progressMs: number } | null = null;
+  /** Whether something was said since the last pause. */
+  #roused = false;
   #wake: (() => void) | null = null;
   #change: Promise<void> | null = null;
 
@@ -86,6 +88,11 @@ export class OnlineFeed {
   own(tasks: readonly number[]): void {
     this.#owned = new Set(tasks);
     this.#settled = false;
+    this.#rouse();
+  }
+
+  #rouse(): void {
+    this.#roused = true;
     this.#wake?.();
   }
 
@@ -138,7 +145,7 @@ export class OnlineFeed {
   end({ limitMs, patienceMs }: OnlineEnding): void {
     const nowMs = this.#options.clock.monotonic();
     this.#ending = { limitAtMs: nowMs + limitMs, patienceMs, progressMs: nowMs };
-    this.#wake?.();
+    this.#rouse();
   }
 
   #givenUp(left: Left): boolean {
@@ -159,7 +166,11 @@ export class OnlineFeed {
   }
 
   async #pause(ms: number, change?: Promise<void>): Promise<void> {
-    if (ms <= 0) return;
+    if (ms > 0 && !this.#roused) await this.#sleep(ms, change);
+    this.#roused = false;
+  }
+
+  async #sleep(ms: number, change: Promise<void> | undefined): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;

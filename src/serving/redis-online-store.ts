@@ -30,6 +30,8 @@ export class RedisOnlineStore implements OnlineStore {
   readonly #address: RedisAddress;
   readonly #prefix: string;
   #refusal: string | undefined;
+  /** Whether the connection is being replaced by another. */
+  #leaving = false;
 
   /** Begins to connect, and goes on trying for as long as it is open. @throws KAPPA_CONFIG_INVALID */
   constructor({ url, applicationId, prefix = "kappa", timeoutMs = timeoutMsDefault }: RedisOnlineStoreOptions) {
@@ -56,13 +58,19 @@ export class RedisOnlineStore implements OnlineStore {
     });
     this.#redis.on("ready", () => {
       this.#refusal = undefined;
+      this.#leaving = false;
     });
   }
 
   get trouble(): string | undefined {
+    // What a connected server refused it may take the next time.
+    if (this.#connected) return undefined;
     const { host, port } = this.#address;
-    if (this.#redis.status === "ready") return this.#refusal;
     return `no connection to Redis at ${host}:${port}: ${this.#refusal ?? "not yet connected"}`;
+  }
+
+  get #connected(): boolean {
+    return this.#redis.status === "ready" && !this.#leaving;
   }
 
   async position(place: OnlinePlace): Promise<number | null> {
@@ -79,7 +87,6 @@ export class RedisOnlineStore implements OnlineStore {
     });
     if (answers?.length !== batches.length) throw this.#unreachable(`${answers?.length} of ${batches.length} answers`);
     for (const [error] of answers) if (error !== null) throw this.#failed(error);
-    this.#refusal = undefined;
     return answers.map(([, at]) => offsetOf(at));
   }
 
@@ -101,7 +108,7 @@ export class RedisOnlineStore implements OnlineStore {
 
   /** An answer, or why there is none. */
   async #ask<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-    if (this.#redis.status !== "ready") throw this.#unreachable(this.trouble ?? "");
+    if (!this.#connected) throw this.#unreachable(this.trouble ?? "");
     try {
       return await ask();
     } catch (error) {
@@ -112,9 +119,11 @@ export class RedisOnlineStore implements OnlineStore {
   #failed(error: unknown): KappaError {
     if (error instanceof KappaError) return error;
     const worded = this.#worded(error);
-    // A server that is stopped, or a line that is dead, looks connected for long: another connection finds out.
-    if (/timed out/.test(worded)) this.#redis.disconnect(true);
-    this.#refusal = worded;
+    if (reconnecting.test(worded) && this.#connected) {
+      this.#refusal = worded;
+      this.#leaving = true;
+      this.#redis.disconnect(true);
+    }
     return this.#unreachable(worded);
   }
 
@@ -144,6 +153,12 @@ export class RedisOnlineStore implements OnlineStore {
     return Promise.resolve();
   }
 }
+
+/**
+ * Errors after which another connection may find a server that answers: one that is stopped looks connected for long, a
+ * password is shown only at the beginning, and behind the name of a primary that became a replica there is another.
+ */
+const reconnecting = /timed out|NOAUTH|WRONGPASS|invalid password|READONLY/;
 
 const positionField = ({ topic, partition }: OnlinePlace): string => `${topic}:${partition}`;
 

@@ -118,6 +118,11 @@ test("a wrong password is told without it, and nothing is thrown that holds it",
     assert.match(thrown.message, /WRONGPASS|invalid password|NOAUTH/);
     assert.equal(thrown.cause, undefined);
     assert.doesNotMatch(`${thrown.message} ${thrown.stack} ${store.trouble}`, /wrong-one/);
+    await redis.config("SET", "requirepass", "wrong-one"); // which makes it the right one
+    for (let tries = 0; (await store.put([batch(null, 1)]).catch(() => [])).length === 0; tries++) {
+      assert.ok(tries < 500, `${store.trouble}`);
+      await sleep(20);
+    }
   } finally {
     redis.disconnect();
     await store.close();
@@ -131,11 +136,10 @@ test("a Redis that is full takes nothing, and says so", async () => {
   const from = await store.position(place);
   await redis.config("SET", "maxmemory", "1");
   await assert.rejects(store.put([batch(from, 200)]), { code: "KAPPA_SERVICE_UNREACHABLE", message: /OOM/ });
-  assert.match(String(store.trouble), /OOM/);
+  assert.equal(store.trouble, undefined, "it may be tried again");
   await redis.config("SET", "maxmemory", "0");
   assert.equal(await store.position(place), from);
   assert.deepEqual(await store.put([batch(from, 200)]), [200]);
-  assert.equal(store.trouble, undefined);
   redis.disconnect();
   await store.close();
 });
