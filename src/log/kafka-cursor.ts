@@ -27,6 +27,8 @@ export class KafkaCursor implements Cursor {
   #waiting: (() => void)[] = [];
   /** Whether a request that is under way asks for it. */
   underWay = false;
+  /** Number of the last request that asked for it. */
+  askedAt = 0;
   closed = false;
 
   constructor(topic: string, partition: number, from: number, host: CursorHost) {

@@ -39,6 +39,8 @@ export class KafkaFetcher implements CursorHost {
   readonly #closing = new AbortController();
   readonly #running: Promise<void>[] = [];
   #turn = 0;
+  /** Requests so far. */
+  #asks = 0;
 
   /** @param arrived called whenever a cursor got something */
   constructor(client: KafkaClient, pollingClient: KafkaClient, arrived: () => void) {
@@ -86,7 +88,11 @@ export class KafkaFetcher implements CursorHost {
         loop.wake = undefined;
         continue;
       }
-      for (const cursor of cursors) cursor.underWay = true;
+      this.#asks++;
+      for (const cursor of cursors) {
+        cursor.underWay = true;
+        cursor.askedAt = this.#asks;
+      }
       let sound = false;
       try {
         sound = await this.#fetch(loop, cursors);
@@ -108,9 +114,10 @@ export class KafkaFetcher implements CursorHost {
     const wanted: KafkaCursor[] = [];
     for (const [cursor, leader] of this.#cursors) {
       if (leader !== node || !cursor.wanting || cursor.atEnd !== polls) continue;
-      // A request names a partition once.
-      const twin = wanted.some(({ topic, partition }) => topic === cursor.topic && partition === cursor.partition);
-      if (!twin) wanted.push(cursor);
+      // A request names a partition once: of several cursors the one that was not asked for the longest.
+      const twin = wanted.findIndex(({ topic, partition }) => topic === cursor.topic && partition === cursor.partition);
+      if (twin < 0) wanted.push(cursor);
+      else if (cursor.askedAt < (wanted[twin] as KafkaCursor).askedAt) wanted[twin] = cursor;
     }
     if (wanted.length < 2) return wanted;
     const first = this.#turn++ % wanted.length;

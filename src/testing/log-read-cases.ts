@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Log } from "../log/log.ts";
+import type { Cursor, Log } from "../log/log.ts";
 import { nextBatch } from "../log/record-at.ts";
 import { append, assertAscending, at, type Case, offsetsOf, rejectsWith, valuesOf } from "./log-case.ts";
 import { eventually, type FoundRecord, type PlainRecord, readRecords, readVisible } from "./log-records.ts";
@@ -72,6 +72,19 @@ const positionCases: readonly Case[] = [
       assert.equal(cursor.caughtUp(), true);
       await append(log, name, 0, [at(2)]);
       assert.deepEqual(valuesOf(await readRecords(log, cursor, 1)), ["v2"]);
+    },
+  ],
+  [
+    "cursors of one partition each see all of it, also while all of them wait for more",
+    async ({ log, named }) => {
+      const name = named("orders");
+      await log.createTopic(name, { partitions: 1 });
+      const cursors: Cursor[] = [];
+      for (let i = 0; i < 3; i++) cursors.push(await log.openCursor(name, 0, 0n, "durable"));
+      for (let i = 1; i <= 20; i++) {
+        await append(log, name, 0, [at(i)]);
+        for (const cursor of cursors) assert.deepEqual(valuesOf(await readRecords(log, cursor, 1)), [`v${i}`]);
+      }
     },
   ],
   [
