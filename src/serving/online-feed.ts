@@ -214,6 +214,7 @@ export class OnlineFeed {
     const nowMs = this.#options.clock.monotonic();
     if (nowMs - this.#checkedMs < checkMs) return;
     await Promise.all(followers.map((follower) => follower.checkPlace()));
+    await Promise.all(followers.map((follower) => follower.lookAhead()));
     this.#checkedMs = nowMs;
   }
 
@@ -224,7 +225,7 @@ export class OnlineFeed {
     this.#trouble = error.message;
     for (const follower of this.#followers.values()) {
       follower.forget();
-      await follower.countWaiting().catch((failure: unknown) => follower.logFailed(failure));
+      await follower.lookAhead();
     }
   }
 

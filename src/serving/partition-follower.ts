@@ -62,8 +62,8 @@ export class PartitionFollower {
   #cursor: Cursor | null = null;
   /** Where the store is, or was when this was open; null: it has nothing. */
   #stored: number | null = null;
-  /** Records that waited when they were last counted with the cursor closed. */
-  #waiting = 0;
+  /** End of the partition when the log was last asked, not the cursor. */
+  #end = 0n;
   /** Offset of the next record to gather. */
   #next = 0;
   /** Whether the reader stands on a record that is not gathered yet. */
@@ -122,7 +122,8 @@ export class PartitionFollower {
     const { log, clock } = this.#options;
     const { topic, partition } = this.place;
     const start = Number(await log.startOffset(topic, partition));
-    const end = Number(await log.endOffset(topic, partition, "durable"));
+    this.#end = await log.endOffset(topic, partition, "durable");
+    const end = Number(this.#end);
     let from = Math.max(stored ?? start, start);
     if (from > end) {
       this.#shortSinceMs ??= clock.monotonic();
@@ -259,8 +260,18 @@ export class PartitionFollower {
 
   /** Whether the store still is where this follower left it. Nothing may be under way. */
   async checkPlace(): Promise<void> {
-    if (!this.open) return;
-    if ((await this.#options.store.position(this.place)) !== this.#stored) this.moved();
+    if (this.open && (await this.#options.store.position(this.place)) !== this.#stored) this.moved();
+  }
+
+  /** Asks the log how far the partition goes: the lag must not rest on what the cursor alone has heard. */
+  async lookAhead(): Promise<void> {
+    const { topic, partition } = this.place;
+    try {
+      this.#end = await this.#options.log.endOffset(topic, partition, "durable");
+    } catch (error) {
+      if (!(error instanceof KappaError)) throw error;
+      this.#failures.add(1);
+    }
   }
 
   /** Fetches the schema that stopped it, if one did; tries again later while the registry is away. */
@@ -283,16 +294,9 @@ export class PartitionFollower {
 
   /** Records that are durable and not in the store, as far as it is known. */
   get lag(): number {
-    const cursor = this.#cursor;
-    if (cursor === null) return this.#waiting;
-    return this.reached(cursor.end) ? 0 : Math.max(0, Number(cursor.end) - (this.#stored ?? this.#next));
-  }
-
-  /** Counts what waits while the store is away and there is no cursor to tell. */
-  async countWaiting(): Promise<void> {
-    const { topic, partition } = this.place;
-    const end = Number(await this.#options.log.endOffset(topic, partition, "durable"));
-    this.#waiting = Math.max(0, end - (this.#stored ?? end));
+    const heard = this.#cursor?.end ?? 0n;
+    const end = heard > this.#end ? heard : this.#end;
+    return this.reached(end) ? 0 : Math.max(0, Number(end) - (this.#stored ?? Number(end)));
   }
 
   /** Whether the store has everything before an offset. */

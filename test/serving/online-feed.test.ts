@@ -336,6 +336,29 @@ test("while the store is away its lag grows and its trouble is told; then it has
   assert.equal(await feeding.n("c1"), "4");
 });
 
+test("a cursor that hears of nothing shows as lag", async () => {
+  const feeding = await Feeding.over(1);
+  const feed = feeding.feed();
+  await feeding.append("c1", 1);
+  await feed.round();
+  feeding.log.openCursor = async (topic, partition, from) => ({
+    topic,
+    partition,
+    position: from,
+    end: from,
+    next: () => undefined,
+    caughtUp: () => true,
+    arrival: async () => {},
+    close: () => {},
+  });
+  const deaf = feeding.feed();
+  await deaf.round();
+  await feeding.append("c1", 2);
+  feeding.clock.advance(5000);
+  await deaf.round();
+  assert.equal(deaf.status.lag, 1);
+});
+
 test("a running feed follows what comes, and ends when told, with everything in the store", async () => {
   const feeding = await Feeding.over(1);
   const feed = feeding.feed({ clock: systemClock });
