@@ -180,7 +180,7 @@ async function* velocities(log: Log, name: string): AsyncGenerator<CardVelocity>
 }
 
 /** Waits until what an engine serves is complete. */
-export async function served(engine: Engine, timeoutMs = 20_000): Promise<void> {
+export async function served(engine: Engine, timeoutMs = 60_000): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
     await sleep(600); // longer than between two reports of its thread

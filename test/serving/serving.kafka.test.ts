@@ -15,6 +15,9 @@ import type { Health } from "../../src/observability/http-sources.ts";
 import { PrometheusMeter } from "../../src/observability/prometheus-meter.ts";
 import { ServedStream, served } from "./served-stream.ts";
 
+/** How long Redis is away: `REDIS_AWAY_MS=60000 npx vitest run --project kafka test/serving/serving.kafka.test.ts`. */
+const awayMs = Number(process.env.REDIS_AWAY_MS ?? 4000);
+
 let redis: RedisServer;
 let redisDir: string;
 let log: OwnedFileLog;
@@ -52,53 +55,57 @@ test("a run that is stopped leaves nothing behind, and the next goes on from the
   }
 });
 
-test("Redis away, hanging, full, back with its data or without: the stream goes on, and the store ends with its last values", async () => {
-  const meter = new PrometheusMeter();
-  const engine = await stream.start("state", { onMetrics: (thread, report) => meter.merge(thread, report) });
-  while (engine.state !== "RUNNING") await sleep(20);
-  const troubled = (what: RegExp) => until(() => what.test(engine.serving?.status.trouble ?? "none"), `${what}`);
-  const outages = async () => {
-    await troubled(/none/);
-    await redis.kill();
-    await troubled(/^no connection to Redis at .*: connect ECONNREFUSED/);
-    await sleep(4000);
-    const { state, live, checks } = healthOf(engine, meter);
-    assert.deepEqual([state, live], ["RUNNING", true], "the process stays ready");
-    assert.match(
-      checks.find(({ ok }) => !ok)?.detail ?? "",
-      /^no connection to Redis .*; \d+ records wait, the stream/,
-    );
-    assert.match(await meter.page(), /kappa_online_store_up 0/);
-    await redis.start();
-    await troubled(/none/);
-    process.kill(redis.pid ?? assert.fail("Redis is not there"), "SIGSTOP");
-    await troubled(/timed out|no connection/);
-    await sleep(2000);
-    process.kill(redis.pid ?? assert.fail("Redis is not there"), "SIGCONT");
-    await troubled(/none/);
-    await redis.kill();
-    for (const file of await readdir(redisDir)) await rm(join(redisDir, file), { recursive: true });
-    await redis.start();
-    await troubled(/none/);
-    const client = new Redis(redis.url);
-    await client.config("SET", "maxmemory", "1");
-    await troubled(/OOM/);
-    await client.config("SET", "maxmemory", "0");
-    client.disconnect();
-    await troubled(/none/);
-  };
-  const over = outages();
-  await Promise.all([stream.payUntil(over, 1000), decidedInTime(stream, over)]);
-  await served(engine);
-  assert.equal(await stream.check(), 300);
-  const { checks } = healthOf(engine, meter);
-  assert.equal(checks.at(-1)?.detail, "cards, payments served, 0 records behind");
-  const page = await meter.page();
-  assert.match(page, /kappa_online_store_up 1\n/);
-  assert.match(page, /kappa_online_store_lag_records\{table="cards",partition="3"\} 0\n/);
-  assert.match(page, /kappa_online_store_skipped_total\{table="cards",reason="decode"\} 0\n/);
-  await engine.stop();
-}, 120_000);
+test(
+  "Redis away, hanging, full, back with its data or without: the stream goes on, and the store ends with its last values",
+  async () => {
+    const meter = new PrometheusMeter();
+    const engine = await stream.start("state", { onMetrics: (thread, report) => meter.merge(thread, report) });
+    while (engine.state !== "RUNNING") await sleep(20);
+    const troubled = (what: RegExp) => until(() => what.test(engine.serving?.status.trouble ?? "none"), `${what}`);
+    const outages = async () => {
+      await troubled(/none/);
+      await redis.kill();
+      await troubled(/^no connection to Redis at .*: connect ECONNREFUSED/);
+      await sleep(awayMs);
+      const { state, live, checks } = healthOf(engine, meter);
+      assert.deepEqual([state, live], ["RUNNING", true], "the process stays ready");
+      assert.match(
+        checks.find(({ ok }) => !ok)?.detail ?? "",
+        /^no connection to Redis .*; \d+ records wait, the stream/,
+      );
+      assert.match(await meter.page(), /kappa_online_store_up 0/);
+      await redis.start();
+      await troubled(/none/);
+      process.kill(redis.pid ?? assert.fail("Redis is not there"), "SIGSTOP");
+      await troubled(/timed out|no connection/);
+      await sleep(2000);
+      process.kill(redis.pid ?? assert.fail("Redis is not there"), "SIGCONT");
+      await troubled(/none/);
+      await redis.kill();
+      for (const file of await readdir(redisDir)) await rm(join(redisDir, file), { recursive: true });
+      await redis.start();
+      await troubled(/none/);
+      const client = new Redis(redis.url);
+      await client.config("SET", "maxmemory", "1");
+      await troubled(/OOM/);
+      await client.config("SET", "maxmemory", "0");
+      client.disconnect();
+      await troubled(/none/);
+    };
+    const over = outages();
+    await Promise.all([stream.payUntil(over, 1000), decidedInTime(stream, over)]);
+    await served(engine);
+    assert.equal(await stream.check(), 300);
+    const { checks } = healthOf(engine, meter);
+    assert.equal(checks.at(-1)?.detail, "cards, payments served, 0 records behind");
+    const page = await meter.page();
+    assert.match(page, /kappa_online_store_up 1\n/);
+    assert.match(page, /kappa_online_store_lag_records\{table="cards",partition="3"\} 0\n/);
+    assert.match(page, /kappa_online_store_skipped_total\{table="cards",reason="decode"\} 0\n/);
+    await engine.stop();
+  },
+  120_000 + awayMs,
+);
 
 test("without a store nothing is served, which is no fault", async () => {
   const unserved = await ServedStream.open({ application: "unserved", log, partitions: 1, redisUrl: null });
