@@ -38,6 +38,8 @@ export interface TaskHostOptions {
 export class TaskHost {
   readonly #options: TaskHostOptions;
   #tasks: readonly Task[] = [];
+  /** The run that each task was opened in. */
+  readonly #generations = new WeakMap<Task, number>();
   #order: Order = { version: -1, partitions: new Set(), generation: 0 };
   /** Tasks that are being opened, each with what settles once it is open or could not be. */
   readonly #opening = new Map<number, Promise<void>>();
@@ -66,12 +68,17 @@ export class TaskHost {
     this.#retries.clear();
   }
 
-  /** Between two rounds: closes what is not ours, begins to open what is. @throws what ends the process */
+  /**
+   * Between two rounds: closes what is not ours, begins to open what is. A task of another run is opened anew: what it
+   * says of having caught up would count in that run only, and the others would wait for it for ever.
+   *
+   * @throws what ends the process
+   */
   async settle(): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
-    const { partitions, version } = this.#order;
+    const { partitions, version, generation } = this.#order;
     for (const task of this.#tasks) {
-      if (partitions.has(task.partition)) continue;
+      if (partitions.has(task.partition) && this.#generations.get(task) === generation) continue;
       this.#remove(task);
       // What the log did not take is done again by the next owner.
       await task.close().catch(() => {});
@@ -100,6 +107,7 @@ export class TaskHost {
     const opening = openTask(partition, { ...this.#options.around, generation })
       .then(
         (task) => {
+          this.#generations.set(task, generation);
           this.#tasks = [...this.#tasks, task].sort((a, b) => a.partition - b.partition);
           this.#retries.delete(partition);
         },
