@@ -24,7 +24,7 @@ const passing = new Set([
 /** How long those answers are put up with, in ms. A predecessor's transaction is ended for it within that. */
 const patienceMs = 30_000;
 const retryMs = 1;
-const retryMaxMs = 20;
+const retryMaxMs = 3;
 const transactionTimeoutMs = 10_000;
 
 /** Bytes of appends that wait for the transaction before; what goes beyond waits for the next one. */
