@@ -1,0 +1,65 @@
+import type { Step } from "./faults.ts";
+import { type Outcome, runScenario } from "./run.ts";
+import { type Scenario, scenarioOf } from "./scenario.ts";
+import { faultsMin } from "./world.ts";
+
+/** What one seed came to, as it travels between threads. */
+export interface SeedReport {
+  readonly seed: number;
+  /** Null when all was as it must be. */
+  readonly failure: string | null;
+  readonly virtualMs: number;
+  readonly realMs: number;
+  readonly events: number;
+  readonly records: number;
+  readonly faults: number;
+  readonly tasks: number;
+  readonly deaths: readonly (readonly [Step, number])[];
+}
+
+/** One seed in so many is run twice: the simulation must be a function of its seed. */
+export const twiceEvery = 100;
+
+export async function reportOf(seed: number): Promise<SeedReport> {
+  const startedMs = performance.now();
+  const scenario = scenarioOf(seed);
+  const outcome = await runScenario(scenario);
+  const { world, virtualMs } = outcome;
+  return {
+    seed,
+    failure: outcome.failure?.message ?? (await otherwiseWrong(scenario, outcome)),
+    virtualMs,
+    realMs: performance.now() - startedMs,
+    events: world.scheduler.events,
+    records: scenario.arrivals.length,
+    faults: world.tally.faults,
+    tasks: scenario.partitions,
+    deaths: [...world.tally.deaths],
+  };
+}
+
+/** What is wrong with the simulation itself. */
+async function otherwiseWrong(scenario: Scenario, { world }: Outcome): Promise<string | null> {
+  if (world.tally.faults < faultsMin) return `only ${world.tally.faults} faults hit`;
+  if (scenario.seed % twiceEvery !== 0) return null;
+  const again = await runScenario(scenario);
+  const [first, second] = [world.scheduler.traceHash, again.world.scheduler.traceHash];
+  return first === second ? null : `two runs differ: traces ${first} and ${second}`;
+}
+
+/** A failing scenario with fewer faults and records, if one still fails. */
+export async function shrunk(scenario: Scenario): Promise<Scenario> {
+  let smallest = scenario;
+  for (let i = scenario.faults.length - 1; i >= 0; i--) {
+    const faults = smallest.faults.filter((_, at) => at !== i);
+    const smaller = { ...smallest, faults };
+    if ((await runScenario(smaller)).failure !== null) smallest = smaller;
+  }
+  for (let share = 0.5; share < 1; share += 0.25) {
+    const smaller = { ...smallest, arrivals: smallest.arrivals.slice(0, Math.ceil(smallest.arrivals.length * share)) };
+    if ((await runScenario(smaller)).failure === null) continue;
+    smallest = smaller;
+    break;
+  }
+  return smallest;
+}

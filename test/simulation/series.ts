@@ -1,0 +1,83 @@
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { type Step, steps } from "./faults.ts";
+import type { SeedReport } from "./seeds.ts";
+
+export interface SeriesOptions {
+  readonly seeds: readonly number[];
+  /** Default: the cores of the machine. */
+  readonly threads?: number;
+  /** Ends the series. */
+  readonly stopAtFailure?: boolean;
+  readonly onReport?: (report: SeedReport) => void;
+}
+
+/** What a series of seeds came to. */
+export interface Series {
+  readonly reports: readonly SeedReport[];
+  readonly failures: readonly SeedReport[];
+  readonly threads: number;
+  readonly seconds: number;
+  /** How often a process died at each step. */
+  readonly deaths: ReadonlyMap<Step, number>;
+}
+
+/** Seeds that failed once: they are run for ever. */
+export function regressionSeeds(): number[] {
+  const text = readFileSync(new URL("./regressions.txt", import.meta.url), "utf8");
+  return text.split("\n").flatMap((line) => {
+    const [seed = ""] = line.split(/[\s#]/);
+    return seed === "" ? [] : [Number(seed)];
+  });
+}
+
+/** Runs seeds on several threads. */
+export async function runSeries(options: SeriesOptions): Promise<Series> {
+  const { seeds, threads = availableParallelism(), stopAtFailure = false } = options;
+  const startedMs = performance.now();
+  const reports: SeedReport[] = [];
+  const workers: Worker[] = [];
+  await Promise.all(
+    Array.from({ length: Math.min(threads, seeds.length) }, (_, thread) => {
+      const own = seeds.filter((_, i) => i % threads === thread);
+      const worker = new Worker(new URL("./seed-worker.ts", import.meta.url), { workerData: own });
+      workers.push(worker);
+      worker.on("message", (report: SeedReport) => {
+        reports.push(report);
+        options.onReport?.(report);
+        if (stopAtFailure && report.failure !== null) for (const each of workers) void each.terminate();
+      });
+      return new Promise<void>((resolve, reject) => {
+        worker.on("error", reject);
+        worker.on("exit", () => resolve());
+      });
+    }),
+  );
+  const deaths = new Map<Step, number>(steps.map((step) => [step, 0]));
+  for (const report of reports)
+    for (const [step, count] of report.deaths) deaths.set(step, (deaths.get(step) ?? 0) + count);
+  const failures = reports.filter(({ failure }) => failure !== null).sort((a, b) => a.seed - b.seed);
+  return { reports, failures, threads, deaths, seconds: (performance.now() - startedMs) / 1000 };
+}
+
+/** A series in a few lines. */
+export function summaryOf({ reports, failures, threads, seconds, deaths }: Series): string {
+  const sum = (of: (report: SeedReport) => number): number => reports.reduce((total, report) => total + of(report), 0);
+  const mean = (of: (report: SeedReport) => number): string => (sum(of) / reports.length).toFixed(1);
+  const busySeconds = sum(({ realMs }) => realMs) / 1000;
+  const simulatedSeconds = sum(({ virtualMs }) => virtualMs) / 1000;
+  return [
+    `${reports.length} seeds, ${failures.length} failed, in ${seconds.toFixed(1)} s on ${threads} threads: ` +
+      `${((60 * reports.length) / seconds).toFixed(0)} a minute, ${((60 * reports.length) / busySeconds).toFixed(0)} a minute and thread`,
+    `simulated ${(simulatedSeconds / 60).toFixed(1)} min, ${(simulatedSeconds / busySeconds).toFixed(0)} times as fast as real time`,
+    `a seed: ${mean(({ tasks }) => tasks)} tasks, ${mean(({ records }) => records)} records, ` +
+      `${mean(({ faults }) => faults)} faults, ${mean(({ events }) => events)} events`,
+    `deaths by step: ${[...deaths].map(([step, count]) => `${step} ${count}`).join(", ")}`,
+  ].join("\n");
+}
+
+/** What a failing seed prints. */
+export function failureText({ seed, failure }: SeedReport): string {
+  return `seed ${seed}: ${failure?.slice(0, 2000)}\n  replay it: npm run simulation -- --seed ${seed} --trace`;
+}

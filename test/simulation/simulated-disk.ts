@@ -1,0 +1,190 @@
+import { KappaError } from "../../src/core/errors.ts";
+import type { BackendBatch, StateBackend } from "../../src/state/state-backend.ts";
+import type { Incarnation } from "./incarnation.ts";
+import type { Random } from "./random.ts";
+import type { Scheduler } from "./scheduler.ts";
+
+/** A key as text of one character a byte, and what it was set to; null where it was deleted. */
+type Change = readonly [key: string, value: Buffer | null];
+
+interface StoredBatch {
+  readonly changes: readonly Change[];
+  /** Whether a power cut leaves it. */
+  readonly synced: boolean;
+}
+
+/** What a folder holds: every batch ever written to its database, as its log would. */
+class Folder {
+  batches: StoredBatch[] = [];
+  values = new Map<string, Buffer>();
+  writtenMs = 0;
+  owner: Incarnation | null = null;
+
+  apply({ changes }: StoredBatch): void {
+    for (const [key, value] of changes) {
+      if (value === null) this.values.delete(key);
+      else this.values.set(key, value);
+    }
+  }
+
+  rebuild(batches: StoredBatch[]): void {
+    this.batches = batches;
+    this.values = new Map();
+    for (const batch of batches) this.apply(batch);
+  }
+}
+
+/** What may become of a database while nobody has it open. */
+export type Damage =
+  /** A batch in the middle of the log is lost, and LevelDB says nothing. */
+  | "hole"
+  /** A byte of a value is another one. */
+  | "flipped"
+  /** Everything is gone. */
+  | "deleted";
+
+/** Batches back from the newest that a hole may be: LevelDB's log holds no more. */
+const holeDepth = 200;
+
+/**
+ * The disk of one host, with the databases of its processes. A batch is written whole or not at all; one that was under
+ * way when its process died is there or is not. What was written and not fsynced survives a kill and not a power cut.
+ */
+export class SimulatedDisk {
+  readonly #scheduler: Scheduler;
+  readonly #random: Random;
+  readonly #folders = new Map<string, Folder>();
+  /** Longest that a write takes, in ms. */
+  writeMs = 3;
+  /** Told what each batch puts, before it is there: for the judge. */
+  readonly #written: (path: string, values: readonly Buffer[]) => void;
+
+  constructor(scheduler: Scheduler, random: Random, written: (path: string, values: readonly Buffer[]) => void) {
+    this.#scheduler = scheduler;
+    this.#random = random;
+    this.#written = written;
+  }
+
+  /** @throws KAPPA_STATE_LOCKED as long as a process that lives has it open, stopped or not */
+  async open(path: string, incarnation: Incarnation): Promise<StateBackend> {
+    await incarnation.sleep(this.#random.delay(0.1, this.writeMs));
+    let folder = this.#folders.get(path);
+    if (folder === undefined) {
+      folder = new Folder();
+      this.#folders.set(path, folder);
+    }
+    if (folder.owner?.alive === true)
+      throw new KappaError("KAPPA_STATE_LOCKED", `state in ${path} is open in ${folder.owner.name}`, { path });
+    folder.owner = incarnation;
+    return new FolderBackend(folder, incarnation, (changes, synced) => this.#write(path, folder, changes, synced));
+  }
+
+  async remove(path: string, incarnation: Incarnation): Promise<void> {
+    await incarnation.sleep(this.#random.delay(0.1, this.writeMs));
+    if (incarnation.alive) this.#folders.delete(path);
+  }
+
+  writtenMs(path: string): number | undefined {
+    const folder = this.#folders.get(path);
+    return folder === undefined || folder.batches.length === 0 ? undefined : folder.writtenMs;
+  }
+
+  #write(path: string, folder: Folder, changes: readonly Change[], synced: boolean): Promise<void> {
+    const { owner } = folder;
+    if (owner === null || !owner.alive) return new Promise(() => {});
+    return new Promise((resolve) => {
+      this.#scheduler.after(this.#random.delay(0.05, this.writeMs), () => {
+        // Of a process that died meanwhile the system has got it, or has not.
+        if (!owner.alive && this.#random.chance(0.5)) return;
+        this.#written(
+          path,
+          changes.flatMap(([, value]) => (value === null ? [] : [value])),
+        );
+        const batch = { changes, synced };
+        folder.batches.push(batch);
+        folder.apply(batch);
+        folder.writtenMs = this.#scheduler.monotonic();
+        owner.after(this.#random.delay(0.05, 0.5), resolve);
+      });
+    });
+  }
+
+  /** Loses what was not fsynced; every process of the host is dead by then. */
+  powerCut(): void {
+    for (const folder of this.#folders.values()) {
+      const keep = folder.batches.findLastIndex(({ synced }) => synced) + 1;
+      const lost = folder.batches.length - keep;
+      if (lost > 0) folder.rebuild(folder.batches.slice(0, keep + this.#random.whole(0, lost)));
+    }
+  }
+
+  /** Damages one database that nobody has open. @returns its path, or null when there is none */
+  damage(kind: Damage): string | null {
+    const idle = [...this.#folders].filter(([, { owner, batches }]) => owner?.alive !== true && batches.length > 2);
+    if (idle.length === 0) return null;
+    const [path, folder] = this.#random.one(idle);
+    if (kind === "deleted") this.#folders.delete(path);
+    else if (kind === "hole") {
+      const last = folder.batches.length - 1;
+      const lost = this.#random.whole(Math.max(0, last - holeDepth), last - 1);
+      folder.rebuild(folder.batches.filter((_, i) => i !== lost));
+    } else {
+      const key = this.#random.one([...folder.values.keys()]);
+      const value = Buffer.from(folder.values.get(key) as Buffer);
+      if (value.length > 0) {
+        const at = this.#random.whole(0, value.length - 1);
+        value[at] = (value[at] as number) ^ (1 << this.#random.whole(0, 7));
+      }
+      folder.values.set(key, value);
+    }
+    return path;
+  }
+}
+
+/** A database as the process has it open. Its object goes with the process; the folder stays. */
+class FolderBackend implements StateBackend {
+  readonly #folder: Folder;
+  readonly #owner: Incarnation;
+  readonly #write: (changes: readonly Change[], synced: boolean) => Promise<void>;
+
+  constructor(
+    folder: Folder,
+    owner: Incarnation,
+    write: (changes: readonly Change[], synced: boolean) => Promise<void>,
+  ) {
+    this.#folder = folder;
+    this.#owner = owner;
+    this.#write = write;
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    return this.#folder.values.get(key.toString("latin1"));
+  }
+
+  batch(): BackendBatch {
+    const changes: Change[] = [];
+    return {
+      put: (key, value) => changes.push([key.toString("latin1"), Buffer.from(value)]),
+      delete: (key) => changes.push([key.toString("latin1"), null]),
+      write: (sync) => this.#write(changes, sync),
+      discard: () => Promise.resolve(),
+    };
+  }
+
+  async *entries(from: Buffer, to: Buffer): AsyncIterableIterator<[Buffer, Buffer]> {
+    const [first, end] = [from.toString("latin1"), to.toString("latin1")];
+    const found = [...this.#folder.values].filter(([key]) => key >= first && key < end);
+    found.sort(([a], [b]) => (a < b ? -1 : 1));
+    await this.#owner.turn();
+    for (const [key, value] of found) yield [Buffer.from(key, "latin1"), value];
+  }
+
+  async compact(): Promise<void> {
+    await this.#owner.turn();
+  }
+
+  async close(): Promise<void> {
+    await this.#owner.turn();
+    if (this.#folder.owner === this.#owner) this.#folder.owner = null;
+  }
+}

@@ -1,0 +1,212 @@
+import type { MemorySchemaRegistry } from "../../src/codec/memory-schema-registry.ts";
+import { noMeter } from "../../src/core/meter.ts";
+import { GroupMembership } from "../../src/engine/group-membership.ts";
+import { SweepTurns } from "../../src/engine/sweep-turns.ts";
+import { TaskHost } from "../../src/engine/task-host.ts";
+import type { ThreadReport } from "../../src/engine/thread-protocol.ts";
+import type { Scorer } from "../../src/scoring/scorer.ts";
+import { partitionedInputs } from "../../src/task/application.ts";
+import type { TaskSettings } from "../../src/task/settings.ts";
+import type { Task, TaskTap } from "../../src/task/task.ts";
+import type { TakeOverTap } from "../../src/task/task-opener.ts";
+import type { Topology } from "../../src/topology/graph.ts";
+import type { GroupCoordinator } from "./group-coordinator.ts";
+import type { Incarnation } from "./incarnation.ts";
+import { ProcessDatabases } from "./process-databases.ts";
+import { ProcessLog, type ProcessLogOptions } from "./process-log.ts";
+import type { SimulatedDisk } from "./simulated-disk.ts";
+
+/** How long a thread without a task waits before it looks around again, in ms; as in `engine-worker.ts`. */
+const idleMs = 100;
+/** Between two reports of progress, in ms. */
+const reportMs = 500;
+
+/** What all processes of an application are started with. */
+export interface Application {
+  readonly topology: Topology;
+  readonly partitions: number;
+  readonly settings: TaskSettings;
+  readonly registry: MemorySchemaRegistry;
+  readonly schemaIds: Readonly<Record<string, number>>;
+  readonly sessionTimeoutMs: number;
+  readonly scorersOf: (incarnation: Incarnation) => ReadonlyMap<number, Scorer>;
+}
+
+export interface ProcessOptions {
+  readonly application: Application;
+  readonly incarnation: Incarnation;
+  readonly disk: SimulatedDisk;
+  readonly group: GroupCoordinator;
+  readonly log: ProcessLogOptions;
+  readonly tap: TaskTap;
+  readonly takeOverTap: TakeOverTap;
+  /** Told why the process ended of itself; not when it was told to. */
+  readonly failed: (error: unknown) => void;
+}
+
+/**
+ * A process of the application with one engine thread, from its start to its death: the membership, the host of tasks and
+ * the tasks are the shipped ones. What `Engine` and `EngineWorker` do between them is here, since those start threads.
+ */
+export class SimulatedProcess {
+  readonly incarnation: Incarnation;
+  readonly #options: ProcessOptions;
+  readonly #log: ProcessLog;
+  readonly #membership: GroupMembership;
+  readonly #host: TaskHost;
+  #owned: readonly number[] = [];
+  #version = 0;
+  #stopping = false;
+  #wake: (() => void) | null = null;
+
+  constructor(options: ProcessOptions) {
+    const { application, incarnation, disk, group } = options;
+    const { topology, partitions, sessionTimeoutMs, settings } = application;
+    const clock = options.log.clock;
+    this.#options = options;
+    this.incarnation = incarnation;
+    this.#log = new ProcessLog(options.log);
+    const databases = new ProcessDatabases(disk, incarnation, Math.floor(settings.cacheBytes / partitions));
+    this.#membership = new GroupMembership({
+      kafka: { bootstrapServers: [], clientId: "" },
+      applicationId: topology.applicationId,
+      topics: partitionedInputs(topology).map(({ topic }) => topic),
+      partitions,
+      stateDir: "",
+      sessionTimeoutMs,
+      clock,
+      timers: incarnation,
+      client: group.client(incarnation),
+      // A process that comes back is a new member here: the harder case.
+      claimIdentity: () => Promise.resolve({ id: "", release: () => Promise.resolve() }),
+      writtenMs: (partition) => disk.writtenMs(String(partition)),
+      url: () => null,
+    });
+    this.#host = new TaskHost({
+      around: {
+        topology,
+        partitions,
+        log: this.#log,
+        registry: application.registry,
+        schemaIds: application.schemaIds,
+        settings,
+        clock,
+        timers: incarnation,
+        meter: noMeter,
+        globalTables: new Map(),
+        scorers: application.scorersOf(incarnation),
+        ends: {},
+        openDatabase: (partition, discard) => databases.open(partition, discard),
+        tap: options.tap,
+        takeOverTap: options.takeOverTap,
+      },
+      databases,
+      clock,
+      report: (message) => this.#receive(message),
+      wake: () => this.#wake?.(),
+    });
+  }
+
+  get tasks(): readonly Task[] {
+    return this.#host.tasks;
+  }
+
+  /** Runs until `stop` or until it fails. */
+  async run(): Promise<void> {
+    try {
+      await this.#membership.join({
+        owned: ({ partitions, generation }) => this.#own(partitions, generation),
+        failed: (error) => this.#options.failed(error),
+      });
+      await this.#loop();
+      await this.#host.close().catch(() => {});
+      await this.#membership.leave();
+      await this.#log.close();
+    } catch (error) {
+      void this.#membership.leave();
+      this.#options.failed(error);
+    }
+  }
+
+  #own(partitions: readonly number[], generation: number): void {
+    if (this.#stopping) return;
+    this.#owned = partitions;
+    this.#host.own(++this.#version, partitions, generation);
+    this.#wake?.();
+  }
+
+  #receive(message: ThreadReport): void {
+    if (message.kind === "released") {
+      if (message.version === this.#version) this.#membership.released(this.#owned);
+    } else if (message.kind === "fenced") this.#membership.fenced(message.partition);
+  }
+
+  /** As `EngineWorker` does: rounds of one cycle a task. */
+  async #loop(): Promise<void> {
+    const { incarnation, log, application } = this.#options;
+    const host = this.#host;
+    const sweep = new SweepTurns();
+    let reportedMs = 0;
+    while (!this.#stopping) {
+      const startedMs = log.clock.monotonic();
+      await host.settle();
+      let worked = false;
+      for (const task of host.tasks) if (await this.#cycle(task)) worked = true;
+      const nowMs = log.clock.monotonic();
+      if (nowMs - reportedMs >= reportMs) {
+        reportedMs = nowMs;
+        this.#membership.progressed(new Map(host.tasks.map(({ partition, positions }) => [partition, positions])));
+      }
+      const swept = await this.#sweep(sweep, nowMs, worked);
+      if (worked && host.tasks.some((task) => task.full)) {
+        await incarnation.turn();
+        continue;
+      }
+      if (!worked && !swept) {
+        const waitMs = Math.min(idleMs, ...host.tasks.map((task) => task.waitMs));
+        await this.#unlessWoken(this.#log.changed(waitMs));
+      }
+      const pauseMs = startedMs + application.settings.commitIntervalMs - log.clock.monotonic();
+      if (pauseMs > 0) await this.#unlessWoken(incarnation.sleep(pauseMs));
+      else await incarnation.turn();
+    }
+  }
+
+  async #unlessWoken(promise: Promise<void>): Promise<void> {
+    if (this.#stopping) return;
+    await Promise.race([
+      promise,
+      new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      }),
+    ]);
+    this.#wake = null;
+  }
+
+  async #cycle(task: Task): Promise<boolean> {
+    try {
+      return await task.cycle();
+    } catch (error) {
+      await this.#host.failed(task, error);
+      return true;
+    }
+  }
+
+  async #sweep(turns: SweepTurns, nowMs: number, worked: boolean): Promise<boolean> {
+    if (!turns.come(nowMs, worked)) return false;
+    const task = turns.next(this.#host.tasks, (each, busy) => each.sweepDue(busy));
+    if (task === undefined) return false;
+    try {
+      await task.sweep(turns.entities);
+    } catch (error) {
+      await this.#host.failed(task, error);
+    }
+    return true;
+  }
+
+  /** As SIGTERM: finishes what is under way and leaves the group. */
+  stop(): void {
+    this.#stopping = true;
+    this.#wake?.();
+  }
+}
