@@ -1,6 +1,7 @@
 import type { Column } from "../codec/column.ts";
 import { RowBatchReader } from "../codec/row-batch.ts";
-import type { Cursor } from "../log/log.ts";
+import { KappaError } from "../core/errors.ts";
+import type { Cursor, RecordBatch } from "../log/log.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { Value } from "../topology/graph.ts";
 import type { Intake } from "./intake.ts";
@@ -256,7 +257,7 @@ export class LaneInput {
 
   /** Hands every frame that is visible to its lane. */
   poll(): void {
-    for (let batch = this.#cursor.next(); batch !== undefined; batch = this.#cursor.next()) {
+    for (let batch = this.#fetched(); batch !== undefined; batch = this.#fetched()) {
       this.#reader.reset(batch.bytes);
       this.#next = Number(batch.baseOffset);
       while (this.#reader.next()) {
@@ -270,6 +271,14 @@ export class LaneInput {
     if (this.#readToEnd || !this.#cursor.caughtUp()) return;
     this.#readToEnd = true;
     for (const lane of this.lanes) lane.readToEnd();
+  }
+
+  #fetched(): RecordBatch | undefined {
+    try {
+      return this.#cursor.next();
+    } catch (error) {
+      throw trimmedByOwner(error);
+    }
   }
 
   /**
@@ -305,4 +314,14 @@ export class LaneInput {
   close(): void {
     this.#cursor.close();
   }
+}
+
+/**
+ * What only this task reads is trimmed only by its owner: if it is gone while the task runs, somebody else has opened the
+ * task. Records that were lost otherwise are missed when it is opened again.
+ */
+export function trimmedByOwner(error: unknown): unknown {
+  if (!(error instanceof KappaError) || error.code !== "KAPPA_LOG_TRUNCATED") return error;
+  const message = `${error.message}: another process has opened the task and trimmed what it had taken`;
+  return new KappaError("KAPPA_TASK_FENCED", message, error.context, error);
 }

@@ -25,7 +25,7 @@ import { DeadLetters } from "./dead-letter.ts";
 import type { GlobalTable } from "./global-table.ts";
 import { InputSource } from "./input-source.ts";
 import { Intake } from "./intake.ts";
-import { Lane, LaneInput, type LaneStart, type Port } from "./lane.ts";
+import { Lane, LaneInput, type LaneStart, type Port, trimmedByOwner } from "./lane.ts";
 import { Outputs } from "./outputs.ts";
 import { PartitionGroup } from "./partition-group.ts";
 import { buildProcessors } from "./processor-builder.ts";
@@ -118,7 +118,7 @@ async function openBehind(writer: Writer, partition: number, around: TaskSurroun
   );
   const stages: Stage[] = [];
   for (const sub of topology.subTopologies) {
-    stages.push(await openStage(sub, { around, partition, outputs, dead, stores, record, opened }));
+    stages.push(await openStage(sub, { around, partition, outputs, dead, stores, record, opened, commitsEnd: end }));
   }
   const globalTables = [...around.globalTables.values()];
   const answers = partition === 0 && globalTables.length > 0;
@@ -247,8 +247,13 @@ function newerFromOf({ newerFrom, sequence }: CommitRecord): number {
   return newerFrom ?? sequence + 1;
 }
 
+/** @throws KAPPA_TASK_FENCED when what is read was trimmed meanwhile */
 async function batchBefore(cursor: Cursor, end: number): Promise<RecordBatch | undefined> {
-  return Number(cursor.position) >= end ? undefined : await nextBatch(cursor);
+  try {
+    return Number(cursor.position) >= end ? undefined : await nextBatch(cursor);
+  } catch (error) {
+    throw trimmedByOwner(error);
+  }
 }
 
 /** @throws KAPPA_STATE_CORRUPT when the log does not hold what follows the local state */
@@ -307,6 +312,8 @@ interface StageSurroundings {
   readonly stores: TaskStores;
   readonly record: CommitRecord | null;
   readonly opened: Opened;
+  /** End of the commits topic as of the restore. */
+  readonly commitsEnd: number;
 }
 
 async function openStage(sub: SubTopology, surroundings: StageSurroundings): Promise<Stage> {
@@ -374,7 +381,7 @@ async function sinkPartitions(sub: SubTopology, { log }: TaskSurroundings): Prom
 
 async function openLanes(
   keySpace: string,
-  { around, partition, record, opened }: StageSurroundings,
+  { around, partition, record, opened, commitsEnd }: StageSurroundings,
   intake: Intake,
 ): Promise<LaneInput> {
   const { topology, log, partitions, generation } = around;
@@ -392,7 +399,15 @@ async function openLanes(
       (_, task) => new Lane(ports, generation, laneStart(from, feeder * partitions + task, generation), intake),
     ),
   );
-  const offset = from === undefined ? await log.startOffset(topic, partition) : BigInt(from.offset);
+  const start = await log.startOffset(topic, partition);
+  const offset = from === undefined ? start : BigInt(from.offset);
+  if (offset < start) {
+    const message = `frames of ${topic}[${partition}] from ${offset} are needed and begin at ${start}`;
+    const lost = new KappaError("KAPPA_LOG_TRUNCATED", message, { topic, partition, offset, start });
+    const moved = (await log.endOffset(commitsTopic(topology.applicationId), partition, "written")) > commitsEnd;
+    // Whoever has trimmed them has committed before.
+    throw moved ? trimmedByOwner(lost) : lost;
+  }
   const cursor = await log.openCursor(topic, partition, offset, "written");
   opened.push(() => cursor.close());
   return new LaneInput(topic, cursor, generation, lanes);
