@@ -15,6 +15,8 @@ import { defaultSettings, kafkaSettings, type TaskSettings } from "../task/setti
 import { commitsTopic, type Topology } from "../topology/graph.ts";
 import { Collector } from "./collector.ts";
 import { InputWaits } from "./input-waits.ts";
+import { InputWatch } from "./input-watch.ts";
+import { refuseLostCommits } from "./lost-commits.ts";
 import { type GroupView, type Membership, type Ownership, SoleMembership } from "./membership.ts";
 import { registerPatiently } from "./schema-registration.ts";
 import type { InputWait, TaskProgress, ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
@@ -94,6 +96,7 @@ export class Engine {
   readonly #threads: EngineThread[] = [];
   readonly #collector = new Collector();
   readonly #waits: InputWaits;
+  readonly #inputs: InputWatch;
   readonly #waiting = new Map<
     number,
     { readonly resolve: (answer: unknown) => void; readonly reject: (error: unknown) => void }
@@ -115,6 +118,12 @@ export class Engine {
   private constructor(options: EngineOptions, topology: Topology, partitions: number) {
     this.#options = options;
     this.#waits = new InputWaits(options.onWarning ?? noWarn);
+    this.#inputs = new InputWatch({
+      log: options.log,
+      topics: partitionedInputs(topology).map(({ topic }) => topic),
+      partitions,
+      failed: (error) => this.#failed(error),
+    });
     this.topology = topology;
     this.partitions = partitions;
     const { log, online, onMetrics } = options;
@@ -139,6 +148,8 @@ export class Engine {
     const { log, dataDir } = options;
     const topology = await loadTopology(options.topology);
     const partitions = await partitionCount(topology, log);
+    const stateDir = join(options.stateDir ?? join(dataDir, "state"), topology.applicationId);
+    await refuseLostCommits(topology.applicationId, log, stateDir);
     await createTopics(topology, log, partitions);
     const registry = registryPlace(options);
     const schemaIds = await registerPatiently(topology, registry, options.onWarning ?? noWarn, options.signal);
@@ -158,12 +169,13 @@ export class Engine {
         log: threadHandle(log),
         partitionCount: partitions,
         registry,
-        stateDir: join(options.stateDir ?? join(dataDir, "state"), topology.applicationId),
+        stateDir,
         schemaIds,
         settings,
         ends,
       });
     }
+    engine.#inputs.start();
     // With others it joins when its threads are ready: a task that was given to it before would be run by nobody.
     if (options.membership === undefined) await engine.#join();
     return engine;
@@ -351,6 +363,7 @@ export class Engine {
 
   /** Only now that its tasks are closed may others have them. */
   async #leave(): Promise<void> {
+    this.#inputs.stop();
     await this.#membership?.leave().catch(() => {});
     await this.serving?.end(this.#inputsEnded);
     if (this.#state === "ERROR") return;
@@ -362,6 +375,7 @@ export class Engine {
     if (this.#state === "ERROR") return;
     this.#state = "ERROR";
     this.#refuseWaiting(error);
+    this.#inputs.stop();
     for (const { worker } of this.#threads) void worker.terminate();
     this.serving?.close();
     void this.#membership?.leave().catch(() => {});

@@ -3,10 +3,13 @@ import { connect as connectTls } from "node:tls";
 import Cluster, { type Broker } from "kafkajs/src/cluster/index.js";
 import loggers from "kafkajs/src/loggers/index.js";
 import RequestQueue from "kafkajs/src/network/requestQueue/index.js";
+import errors from "kafkajs/src/protocol/error.js";
 import { systemClock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
-import { kafkaError, typeOf } from "./kafka-error.ts";
+import { kafkaError, kafkaErrors, typeOf } from "./kafka-error.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
+import { identityExchange, metadataKey, metadataVersion } from "./kafka-topic-identity.ts";
+import type { TopicIdentity } from "./log.ts";
 import { unknownTopic } from "./topic.ts";
 
 /** Who coordinates what, as FindCoordinator numbers it. */
@@ -201,6 +204,17 @@ export class KafkaClient {
       topics: [{ topic, partitions: [{ partition, timestamp }] }],
     });
     return BigInt(responses[0]?.partitions[0]?.offset ?? -1);
+  }
+
+  /** What stands behind the name of a topic now; undefined when nothing does, or the broker is older than 3.0. */
+  async identityOf(topic: string): Promise<TopicIdentity | undefined> {
+    await this.connect();
+    const broker = await this.#cluster.brokerPool.findConnectedBroker();
+    if ((broker.versions?.[metadataKey]?.maxVersion ?? 0) < metadataVersion) return undefined;
+    const { error, identity } = await broker.connectionPool.send(identityExchange(topic));
+    if (error === kafkaErrors.unknownTopicOrPartition) return undefined;
+    if (error !== kafkaErrors.none) throw errors.createErrorFromCode(error);
+    return identity;
   }
 
   /**

@@ -9,7 +9,7 @@ import { kafkaError, typeOf } from "./kafka-error.ts";
 import { KafkaFetcher } from "./kafka-fetcher.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
 import { KafkaWriter } from "./kafka-writer.ts";
-import type { Cursor, Log, Topic, TopicConfig, Visibility, Writer } from "./log.ts";
+import type { Cursor, Log, Topic, TopicConfig, TopicIdentity, Visibility, Writer } from "./log.ts";
 import { outOfRange, recordAtOrAfter } from "./offset-range.ts";
 import { nextBatch } from "./record-at.ts";
 import { checkSamePartitions, topicOf } from "./topic.ts";
@@ -148,6 +148,15 @@ export class KafkaLog implements Log {
     const [topic] = await this.#describe([{ name, partitions }]);
     if (topic !== undefined) this.#topics.set(name, topic);
     return topic;
+  }
+
+  async identify(name: string): Promise<TopicIdentity | undefined> {
+    this.#checkOpen();
+    try {
+      return await this.#client.identityOf(name);
+    } catch (error) {
+      throw kafkaError(error, `cannot look at topic ${name}`, { topic: name });
+    }
   }
 
   /** Every topic of the cluster but its own. */

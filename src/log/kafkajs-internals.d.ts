@@ -41,6 +41,8 @@ declare module "kafkajs/src/cluster/index.js" {
   }
   export interface Broker {
     readonly nodeId: number;
+    /** What it speaks, by the number of a request. */
+    readonly versions: Readonly<Record<number, { readonly maxVersion: number }>> | null;
     readonly connectionPool: { send<Answer>(exchange: WireExchange<Answer>): Promise<Answer> };
     isConnected(): boolean;
     listOffsets(request: {

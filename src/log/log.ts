@@ -20,6 +20,13 @@ export interface Topic extends TopicConfig {
   readonly name: string;
 }
 
+/** What stands behind the name of a topic. */
+export interface TopicIdentity {
+  /** Another one for each topic that ever had the name. */
+  readonly id: string;
+  readonly partitions: number;
+}
+
 /**
  * Records of one partition with contiguous offsets, still encoded (`record-batch.ts`). The bytes are immutable and stay
  * valid for as long as they are referenced.
@@ -107,6 +114,11 @@ export interface Log {
   createTopic(name: string, config: Partial<TopicConfig> & Pick<TopicConfig, "partitions">): Promise<void>;
   topic(name: string): Promise<Topic | undefined>;
   topics(): Promise<readonly Topic[]>;
+  /**
+   * What stands behind a name right now, asked anew; undefined when nothing does or nobody can tell. For logs whose topics
+   * can be deleted, and made anew under the same name while somebody has a position in them.
+   */
+  identify?(name: string): Promise<TopicIdentity | undefined>;
 
   /** Opens the writer of an id and fences any older one. At most one writer of an id can ever append. */
   openWriter(id: string): Promise<Writer>;

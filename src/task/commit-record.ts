@@ -9,6 +9,8 @@ export interface InputPosition {
   /** Offset of the next record to read. */
   readonly offset: number;
   readonly orderTimeMs: number;
+  /** The topic that the offset is of, where the log can tell it from a later one of its name. */
+  readonly topicId?: string;
 }
 
 /** Where a task stands in its partition of a repartition topic. */

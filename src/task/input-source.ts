@@ -3,6 +3,7 @@ import { beginningOfTimeMs } from "../core/time.ts";
 import type { Cursor } from "../log/log.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
 import type { StreamSourceNode, TableSourceNode, Value } from "../topology/graph.ts";
+import type { InputPosition } from "./commit-record.ts";
 import { attemptsOf, type DeadLetters, passedBefore } from "./dead-letter.ts";
 import { InputDecoder, type TimeBounds } from "./input-decoder.ts";
 import type { Intake } from "./intake.ts";
@@ -24,6 +25,8 @@ const keptBytesMax = 64 * 1024;
 export class InputSource implements RowSource {
   readonly node: StreamSourceNode | TableSourceNode;
   readonly rank: number;
+  /** As `InputPosition` has it. */
+  readonly topicId: string | undefined;
   readonly #cursor: Cursor;
   readonly #decoder: InputDecoder;
   readonly #dead: DeadLetters;
@@ -44,7 +47,7 @@ export class InputSource implements RowSource {
 
   /**
    * @param endOffset where the run ends; Infinity for a run that goes on
-   * @param from offset and order time to continue at
+   * @param from where to continue
    */
   constructor(
     node: StreamSourceNode | TableSourceNode,
@@ -54,9 +57,10 @@ export class InputSource implements RowSource {
     intake: Intake,
     bounds: TimeBounds,
     endOffset: number,
-    from: { readonly offset: number; readonly orderTimeMs: number },
+    from: InputPosition,
   ) {
     this.node = node;
+    this.topicId = from.topicId;
     this.rank = node.kind === "table" ? 1 : node.rank;
     this.#cursor = cursor;
     this.#decoder = new InputDecoder(node, serde, bounds);

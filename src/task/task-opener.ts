@@ -24,6 +24,7 @@ import { type CommitRecord, decodeCommit, type LanePosition, parseCommitRecord }
 import { DeadLetters } from "./dead-letter.ts";
 import type { GlobalTable } from "./global-table.ts";
 import { InputSource } from "./input-source.ts";
+import { inputStart } from "./input-start.ts";
 import { Intake } from "./intake.ts";
 import { Lane, LaneInput, type LaneStart, type Port, trimmedByOwner } from "./lane.ts";
 import { Outputs } from "./outputs.ts";
@@ -287,11 +288,18 @@ function ofAnotherLog(partition: number, local: CommitRecord | null, detail: str
   );
 }
 
-/** Where a restore from nothing begins: as the last commit names it, else at the start. */
+/**
+ * Where a restore from nothing begins: as the last commit names it, else at the start.
+ *
+ * @throws KAPPA_LOG_TRUNCATED when commits are gone that only somebody else can have deleted: what a task trims lies before
+ *   the commit that its last one names. Without them it would restore half of its state, or begin at the start of its
+ *   input and do everything a second time
+ */
 async function restoreFrom(log: Log, topic: string, partition: number, start: number, end: number): Promise<number> {
   // A log may end with markers that are no records.
-  for (let back = 1; end - back >= start && back <= 4096; back *= 2) {
-    const cursor = await log.openCursor(topic, partition, BigInt(end - back), "written");
+  for (let back = 1; ; back *= 2) {
+    const from = Math.max(start, end - back);
+    const cursor = await log.openCursor(topic, partition, BigInt(from), "written");
     const reader = new RecordBatchReader();
     let last: CommitRecord | null = null;
     for (let batch = await batchBefore(cursor, end); batch !== undefined; batch = await batchBefore(cursor, end)) {
@@ -299,9 +307,21 @@ async function restoreFrom(log: Log, topic: string, partition: number, start: nu
       while (reader.next()) last = decodeCommit(reader.value() as Buffer).record;
     }
     cursor.close();
-    if (last !== null) return Math.max(start, last.restoreFrom);
+    if (last !== null && last.restoreFrom < start) throw commitsGone(topic, partition, start, last.restoreFrom);
+    if (last !== null) return last.restoreFrom;
+    if (from === start) break;
   }
+  if (start > 0) throw commitsGone(topic, partition, start, 0);
   return start;
+}
+
+function commitsGone(topic: string, partition: number, start: number, needed: number): KappaError {
+  return new KappaError(
+    "KAPPA_LOG_TRUNCATED",
+    `${topic}[${partition}] begins at ${start}, commits from ${needed} on are needed: somebody has deleted them; ` +
+      "run under a new application id from the beginning",
+    { topic, partition, start, needed },
+  );
 }
 
 interface StageSurroundings {
@@ -358,10 +378,7 @@ async function openInput(
   intake: Intake,
 ): Promise<InputSource> {
   const { log, settings } = around;
-  const from = record?.inputs[node.topic] ?? {
-    offset: Number(await log.startOffset(node.topic, partition)),
-    orderTimeMs: beginningOfTimeMs,
-  };
+  const from = await inputStart(log, node.topic, partition, record);
   const cursor = await log.openCursor(node.topic, partition, BigInt(from.offset), "written");
   opened.push(() => cursor.close());
   const end = settings.untilEnd ? (around.ends[node.topic]?.[partition] ?? 0) : Number.POSITIVE_INFINITY;

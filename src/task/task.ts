@@ -297,7 +297,11 @@ export class Task {
     const stages: StagePosition[] = [];
     for (const stage of this.#parts.stages) {
       for (const input of stage.inputs)
-        inputs[input.node.topic] = { offset: input.position, orderTimeMs: input.takenOrderTimeMs };
+        inputs[input.node.topic] = {
+          offset: input.position,
+          orderTimeMs: input.takenOrderTimeMs,
+          ...(input.topicId === undefined ? {} : { topicId: input.topicId }),
+        };
       if (stage.lanes !== null) {
         lanes[stage.lanes.topic] = {
           offset: stage.lanes.position,
