@@ -28,6 +28,9 @@ export interface Weather {
   readonly delayMs: number;
 }
 
+/** Share of requests under way that are lost with their sender. */
+const lostAfterDeath = 0.3;
+
 const ignore = (): void => {};
 
 const faults: readonly RequestFault[] = ["lost", "late", "unanswered"];
@@ -112,6 +115,8 @@ export class Network {
       }
       const underWayMs = fault === "late" ? this.#random.between(5, 3000) : this.delay();
       this.#scheduler.after(underWayMs, () => {
+        // What a process had handed to its system is sent after its death, as a rule.
+        if (!from.alive && this.#random.chance(lostAfterDeath)) return;
         if (this.#up[broker] !== true) {
           if (fault === undefined) from.after(this.#random.delay(0.5, 20), cut);
           return;

@@ -23,8 +23,6 @@ export interface ProcessLogOptions {
   readonly random: Random;
   readonly clock: Clock;
   readonly transactionTimeoutMs: number;
-  /** Takes lines for the trace. */
-  readonly note: ((line: () => string) => void) | null;
 }
 
 /**

@@ -118,6 +118,10 @@ export class SimulatedDisk {
     }
   }
 
+  deleteAll(): void {
+    this.#folders.clear();
+  }
+
   /** Damages one database that nobody has open. @returns its path, or null when there is none */
   damage(kind: Damage): string | null {
     const idle = [...this.#folders].filter(([, { owner, batches }]) => owner?.alive !== true && batches.length > 2);

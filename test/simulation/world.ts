@@ -1,5 +1,4 @@
 import { MemorySchemaRegistry } from "../../src/codec/memory-schema-registry.ts";
-import { KappaError } from "../../src/core/errors.ts";
 import { RecordBatchWriter } from "../../src/log/record-batch.ts";
 import { partitionedInputs } from "../../src/task/application.ts";
 import {
@@ -22,9 +21,6 @@ import { SimulatedDisk } from "./simulated-disk.ts";
 import { type Application, SimulatedProcess } from "./simulated-process.ts";
 import { scorerIn, topologies } from "./topologies.ts";
 
-/** Restarts of a process by itself, without a fault, before it counts as a crash loop. */
-const failuresMax = 3;
-
 /** Faults that hit in every run. */
 export const faultsMin = 3;
 
@@ -42,7 +38,7 @@ interface Slot {
 
 /** What a run counts, for the report. */
 export interface Tally {
-  /** Deaths by the step that was last begun, when they were planned for it. */
+  /** Deaths at a step, by step; not those that came some deliveries later. */
   readonly deaths: Map<Step, number>;
   faults: number;
   restarts: number;
@@ -57,10 +53,8 @@ export class World {
   readonly tally: Tally = { deaths: new Map(), faults: 0, restarts: 0 };
   /** What happened, a line each; only when asked for. */
   readonly trace: string[] | null;
-  /** What no run may come to: an error that is a bug, or a crash loop. */
-  fatal: unknown = null;
-  /** Errors that processes ended with although nothing was done to them. */
-  readonly failures: unknown[] = [];
+  /** What a process ended with although it could have gone on. */
+  failure: unknown = null;
   readonly #random: Random;
   readonly #network: Network;
   readonly #group: GroupCoordinator;
@@ -168,7 +162,6 @@ export class World {
         random: this.#random,
         clock: scheduler,
         transactionTimeoutMs,
-        note: this.trace === null ? null : (line) => this.note(line),
       },
       tap: (task, step, sequence) => this.#stepped(slot, incarnation, step, () => `${task.id} ${step} ${sequence}`),
       takeOverTap: (task, step) => this.#stepped(slot, incarnation, step, () => `${task} ${step}`),
@@ -195,9 +188,12 @@ export class World {
     if (death === undefined || --death.left > 0) return;
     this.#deaths.splice(at, 1);
     this.tally.faults++;
+    if (death.fault.later > 0) {
+      incarnation.dieAfter(death.fault.later);
+      return;
+    }
     this.tally.deaths.set(step, (this.tally.deaths.get(step) ?? 0) + 1);
-    if (death.fault.later === 0) this.#die(slot, incarnation, step);
-    else incarnation.dieAfter(death.fault.later);
+    this.#die(slot, incarnation, step);
   }
 
   #die(slot: Slot, incarnation: Incarnation, step: Step | null): void {
@@ -211,13 +207,11 @@ export class World {
     this.scheduler.after(this.#healedMs < 0 ? afterMs : 20, () => this.#start(slot));
   }
 
-  /** A process ended by itself: that is no fault of ours, unless it goes on and on. */
+  /** A process ended by itself: no fault of these can be a reason. */
   #failed(slot: Slot, incarnation: Incarnation, error: unknown): void {
     if (slot.process?.incarnation !== incarnation) return;
     this.#end(slot, incarnation, () => `${incarnation.name} fails: ${error instanceof Error ? error.stack : error}`);
-    this.failures.push(error);
-    if (!(error instanceof KappaError) || this.failures.length > failuresMax) this.fatal ??= error;
-    this.#startAgain(slot, 500);
+    this.failure ??= error;
   }
 
   #happen(fault: Fault): void {
@@ -311,6 +305,16 @@ export class World {
       if (slot.process === null) this.#startAgain(slot, 20);
       else this.#goOn(slot.process.incarnation);
     }
+  }
+
+  /** Ends every process and deletes every database; the processes start again. */
+  startFromNothing(): void {
+    this.note(() => "all processes end, all databases are deleted");
+    for (const slot of this.#slots) {
+      if (slot.process !== null) this.#end(slot, slot.process.incarnation, () => `process ${slot.number} ends`);
+      this.#startAgain(slot, 20);
+    }
+    for (const disk of this.#disks) disk.deleteAll();
   }
 
   /** Since when nothing goes wrong any more; -1 as long as something may. */
