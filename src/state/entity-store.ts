@@ -4,6 +4,7 @@ import { KappaError } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import type { ChangeSink } from "./changelog.ts";
+import type { KeyFilter } from "./key-filter.ts";
 import type { BackendBatch, StateBackend } from "./state-backend.ts";
 import { keyBytesBound, keyBytesMax, readKey, type StateKey, writeKey } from "./state-key.ts";
 import type { StoreLayout } from "./store-layout.ts";
@@ -75,6 +76,13 @@ export interface PartSink {
 export interface StoreSurroundings {
   readonly backend: StateBackend;
   readonly budget: CacheBudget;
+  readonly written: WrittenKeys;
+}
+
+/** What is known of the keys that are on disk. */
+export interface WrittenKeys {
+  /** Keys that are on disk, or are about to be; null when there may be any. */
+  filter: KeyFilter | null;
 }
 
 /** Bytes in memory over all stores of a database. */
@@ -131,6 +139,7 @@ export class EntityStore<E extends Entity> {
   sink: ChangeSink<E> | null = null;
   readonly #backend: StateBackend;
   readonly #budget: CacheBudget;
+  readonly #written: WrittenKeys;
   readonly #entities = new Map<StateKey, E>();
   /** Everything in the cache once, and some that left it; the hand of the clock goes over it. */
   readonly #ring: E[] = [];
@@ -155,6 +164,7 @@ export class EntityStore<E extends Entity> {
     this.name = kind.layout.store;
     this.#backend = surroundings.backend;
     this.#budget = surroundings.budget;
+    this.#written = surroundings.written;
   }
 
   /** Entities in memory. */
@@ -174,6 +184,7 @@ export class EntityStore<E extends Entity> {
       return cached;
     }
     const keyEnd = this.#writeEntityKey(key);
+    if (this.#written.filter?.mayHold(this.#keyBuffer, keyEnd) === false) return undefined;
     const bytes = this.#backend.get(this.#keyBuffer.subarray(0, keyEnd));
     if (bytes === undefined) return undefined;
     this.#check(bytes, keyEnd, key);
@@ -301,6 +312,7 @@ export class EntityStore<E extends Entity> {
     const writer = this.#beginValue(this.kind.newestMs(entity));
     this.kind.encode(entity, writer);
     const keyEnd = this.#writeEntityKey(entity.key);
+    this.#written.filter?.add(this.#keyBuffer, keyEnd);
     batch.put(this.#keyBuffer.subarray(0, keyEnd), this.#endValue(keyEnd));
   }
 

@@ -4,8 +4,16 @@ import { KappaError } from "../core/errors.ts";
 import { Arena } from "./arena.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { Changelog, type ChangelogSection } from "./changelog.ts";
-import { type CacheBudget, type Entity, type EntityKind, EntityStore, entityFlags } from "./entity-store.ts";
+import {
+  type CacheBudget,
+  type Entity,
+  type EntityKind,
+  EntityStore,
+  entityFlags,
+  type WrittenKeys,
+} from "./entity-store.ts";
 import { ExpirySweep } from "./expiry-sweep.ts";
+import { KeyFilter } from "./key-filter.ts";
 import type { BackendBatch, StateBackend } from "./state-backend.ts";
 import type { StateKey } from "./state-key.ts";
 import { parseLayout, requireCompatible, type StoreLayout } from "./store-layout.ts";
@@ -30,8 +38,14 @@ export interface PendingFlush {
   write(): Promise<void>;
 }
 
+/** Of the cache: how much is evicted at once when it is full, so that not every entity that comes has to look for room. */
+const evictedShare = 1 / 64;
+
 /** Flushes of which a trace is kept, to find out on opening that one in the middle was lost. */
 const flushesTraced = 256;
+
+/** Of the cache: what is spent on not looking for keys in a database that began empty. */
+const filterShare = 1 / 8;
 
 /** Share of the cache that may be dirty before a flush is wanted. */
 const dirtyShare = 0.25;
@@ -75,6 +89,7 @@ export class StateDatabase {
   readonly #layouts = new Map<string, StoreLayout>();
   readonly #unwrittenLayouts = new Set<string>();
   readonly #budget: CacheBudget;
+  readonly #written: WrittenKeys = { filter: null };
   readonly #writer = new ByteWriter();
   #position: Buffer | null = null;
   #flushNumber = 0;
@@ -91,6 +106,7 @@ export class StateDatabase {
   static async open(options: StateDatabaseOptions): Promise<StateDatabase> {
     const database = new StateDatabase(options);
     database.#readPosition();
+    if (database.#position === null) database.#written.filter = new KeyFilter(options.cacheBytes * filterShare);
     await database.#readLayouts();
     return database;
   }
@@ -152,7 +168,8 @@ export class StateDatabase {
     const renewed = stored === undefined || requireCompatible(stored, layout);
     if (renewed) this.#unwrittenLayouts.add(name);
     this.#layouts.set(name, layout);
-    const store = new EntityStore(this.#numberOf(name), kind, { backend: this.#backend, budget: this.#budget });
+    const [backend, budget, written] = [this.#backend, this.#budget, this.#written];
+    const store = new EntityStore(this.#numberOf(name), kind, { backend, budget, written });
     const orderTime = this.#backend.get(orderTimeKey(store.number));
     if (orderTime !== undefined) store.orderTimeMs = unsealed(orderTime, "order time").f64();
     this.#stores.set(name, store as unknown as EntityStore<Entity>);
@@ -222,6 +239,7 @@ export class StateDatabase {
   async #writeFlush(batch: BackendBatch, position: Buffer): Promise<void> {
     this.#encode(Number.POSITIVE_INFINITY);
     await batch.write(true);
+    if (this.#written.filter?.full) this.#written.filter = null;
     for (const store of this.#stores.values()) store.flushed();
     this.#budget.flushingBytes = 0;
     this.#position = position;
@@ -285,8 +303,8 @@ export class StateDatabase {
   }
 
   #makeRoom(): void {
-    let excess = this.#budget.cachedBytes - this.#cacheBytes;
-    if (excess <= 0) return;
+    if (this.#budget.cachedBytes <= this.#cacheBytes) return;
+    let excess = this.#budget.cachedBytes - this.#cacheBytes * (1 - evictedShare);
     let entities = 0;
     for (const store of this.#stores.values()) entities += store.cachedCount;
     for (const store of this.#stores.values()) {

@@ -251,3 +251,32 @@ test("events that no window needs leave memory and disk, with their texts", asyn
   assert.deepEqual(out, [48]);
   assert.ok((await entriesOf(backend, 1)) <= 6, "48 events lie in at most 4 chunks and the entity");
 });
+
+test("a database that began empty looks for what it has written, and for hardly anything else", async () => {
+  const inner = new MemoryBackend();
+  let looked = 0;
+  const backend: StateBackend = {
+    get: (key) => {
+      looked++;
+      return inner.get(key);
+    },
+    batch: () => inner.batch(),
+    entries: (from, to) => inner.entries(from, to),
+    compact: () => inner.compact(),
+    close: () => inner.close(),
+  };
+  const { add, read, flush, database } = await opened(backend, 64 * 1024);
+  for (let i = 0; i < 1000; i++) {
+    add(`key ${i}`, 1000 + i, i);
+    if (database.flushWanted) await flush(`after ${i}`);
+  }
+  await flush("all");
+  assert.ok(looked < 100, `${looked} looks for 1,000 new keys`);
+  for (let i = 0; i < 1000; i++) assert.deepEqual(read(`key ${i}`, 2000), [1, i]);
+  assert.ok(looked > 500, `${looked} looks for what left memory`);
+
+  looked = 0;
+  const again = await opened(backend, 64 * 1024);
+  for (let i = 0; i < 1000; i++) assert.deepEqual(again.read(`key ${i}`, 2000), [1, i]);
+  assert.ok(looked > 1000, `${looked} looks in a database that was there before`);
+});
