@@ -227,7 +227,8 @@ class ChaosSeries {
   async #stop(longerMs: number): Promise<void> {
     const [, zombie] = this.#draw();
     zombie.signal("SIGSTOP");
-    const heirs = await heldAfter(() => this.#fleet.complete, recoverWithinMs);
+    const heirs = await heldAfter(() => this.#fleet.complete || this.#fleet.failures.length > 0, recoverWithinMs);
+    this.#checkFailures();
     if (heirs === undefined) throw new Error(`nobody took over from a stopped process\n${this.#fleet.describe()}`);
     await sleep(longerMs);
     this.#done.zombies++;
@@ -276,18 +277,18 @@ class ChaosSeries {
 
   /** Until nothing is left to do, in any stage; then ends the processors in good order. */
   async #drain(producer: EventProducer): Promise<void> {
-    const ends = await producer.ends();
+    const startMs = performance.now();
     let commits = "";
-    let sinceMs = performance.now();
-    const quiet = (): boolean => {
+    for (let sinceMs = startMs; performance.now() - sinceMs < quietMs; await sleep(100)) {
+      // The end moves on a little after the last event was acknowledged: by the marker of its transaction.
+      const ends = await producer.ends();
       const now = this.#fleet.commits.join(" ");
-      if (now !== commits) sinceMs = performance.now();
+      if (now !== commits || !ends.every((end, p) => this.#fleet.offsets[p] === end)) sinceMs = performance.now();
       commits = now;
-      return performance.now() - sinceMs > quietMs && ends.every((end, p) => this.#fleet.offsets[p] === end);
-    };
-    const drained = await heldAfter(quiet, recoverWithinMs);
-    if (drained === undefined)
-      throw new Error(`it does not come to rest; the input ends at ${ends.join(" ")}\n${this.#fleet.describe()}`);
+      this.#checkFailures();
+      if (performance.now() - startMs > recoverWithinMs)
+        throw new Error(`it does not come to rest; the input ends at ${ends.join(" ")}\n${this.#fleet.describe()}`);
+    }
     // Positions are told to the group once a second.
     await sleep(2000);
     for (const processor of this.#fleet.alive.values()) await processor.end();

@@ -52,8 +52,9 @@ async function main(): Promise<number> {
       ...{ threads: Number(values.threads), sessionTimeoutMs: Number(values["session-ms"]) },
       commitIntervalMs: Number(values["commit-interval-ms"]),
     });
-    process.stdout.write(`${report(result).join("\n")}\n`);
-    if (result.differences === 0) {
+    const unmet = unmetDemands(result);
+    process.stdout.write(`${[...report(result), ...unmet].join("\n")}\n`);
+    if (result.differences === 0 && unmet.length === 0) {
       if (values.directory === undefined) rmSync(directory, { recursive: true, force: true });
       return 0;
     }
@@ -79,6 +80,17 @@ function report({ kills, done, takeOverMs, recoveryMs, ...result }: ChaosResult)
     `${result.events} events at ${result.eventsPerSecond.toFixed(0)}/s, lag ${result.lag} at the end`,
     `${result.differences} differences`,
     ...result.told.map((difference) => `  ${difference}`),
+  ];
+}
+
+/** Of a hundred kills each step must have had three, and ten must have struck during another take-over. */
+function unmetDemands({ kills }: ChaosResult): string[] {
+  const perStep = Math.floor((kills.length * 3) / 100);
+  const rare = chaosSteps.filter((step) => kills.filter((kill) => kill.step === step).length < perStep);
+  const during = kills.filter(({ duringAnother }) => duringAnother).length;
+  return [
+    ...rare.map((step) => `FAILED: ${step} had less than ${perStep} kills`),
+    ...(during < Math.floor(kills.length / 10) ? [`FAILED: only ${during} kills during another take-over`] : []),
   ];
 }
 
