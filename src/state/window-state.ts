@@ -367,8 +367,16 @@ export class WindowState {
     asOfMs: number,
   ): boolean {
     if (window.kind === "unbounded") return true;
-    if (window.kind === "sliding") return timeMs > asOfMs - window.leaveMs;
-    const held = this.#memory.cells(entity)[this.#memory.cellsAt(entity) + window.countCell] as number;
+    const cells = this.#memory.cells(entity);
+    const base = this.#memory.cellsAt(entity);
+    const held = cells[base + window.countCell] as number;
+    if (window.kind === "sliding") {
+      // Not by the as-of time: after a late event the tail stands further on than it says. Ties are all held or none.
+      if (held === 0) return false;
+      const tail = cells[base + window.tailCell] as number;
+      const oldest = this.#sequence.rowsAt(entity, tail);
+      return timeMs >= this.#memory.timeAt(oldest, this.#sequence.offsetAt(tail));
+    }
     return this.#countFrom(entity, rows, offset, asOfMs, held + 1) <= held;
   }
 

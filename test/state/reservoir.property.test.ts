@@ -352,3 +352,24 @@ for (const [name, shapes, numRuns] of [
     );
   });
 }
+
+test("a mark that is replayed over a state which a late event has moved counts in no window that let go of its event", async () => {
+  const options = optionsOf({
+    windows: [
+      { kind: "sliding", sizeMs: 1, delayMs: 0, closed: "right", excludeCurrent: false },
+      { kind: "count", size: 1, excludeCurrent: false },
+    ],
+    picks: [{ window: 0, aggregate: { kind: "ratio", column: "fraud" } }],
+    chunkRows: 2,
+  });
+  const event = { kind: "event", key: "a", backMs: 0, amount: null, cents: 0, shop: null, abroad: null } as const;
+  await compare(options, [
+    event,
+    { kind: "advance", byMs: 88 },
+    { ...event, backMs: 88 },
+    { kind: "settled" },
+    { kind: "mark", pick: 0, wrong: false },
+    { kind: "crash" },
+    event,
+  ]);
+});
