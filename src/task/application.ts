@@ -56,16 +56,29 @@ export async function partitionCount(topology: Topology, log: Log): Promise<numb
 
 /** Creates the topics an application writes: outputs and internal ones, each with the partition count of its tasks. */
 export async function createTopics(topology: Topology, log: Log, partitions: number): Promise<void> {
-  const { applicationId } = topology;
-  const names = [commitsTopic, choicesTopic, deadLettersTopic, lateTopic].map((name) => name(applicationId));
-  for (const node of topology.nodes) {
-    if (node.kind === "repartition") names.push(repartitionTopic(applicationId, node.keySpace));
-  }
-  for (const name of new Set(names)) await log.createTopic(name, { partitions });
+  for (const name of internalTopics(topology)) await log.createTopic(name, { partitions });
   for (const node of topology.nodes) {
     if (node.kind !== "sink") continue;
     if ((await log.topic(node.topic)) === undefined) await log.createTopic(node.topic, { partitions });
   }
+}
+
+/** Topics that only the application writes. */
+function internalTopics({ applicationId, nodes }: Topology): Set<string> {
+  const names = [commitsTopic, choicesTopic, deadLettersTopic, lateTopic].map((name) => name(applicationId));
+  for (const node of nodes) if (node.kind === "repartition") names.push(repartitionTopic(applicationId, node.keySpace));
+  return new Set(names);
+}
+
+/**
+ * Looks at every topic that the tasks will read or write, so that a log over a network knows them when the tasks open. A
+ * failure is no matter: what is not known then is asked then.
+ */
+export async function lookUpTopics(topology: Topology, log: Log): Promise<void> {
+  const names = internalTopics(topology);
+  for (const { topic } of partitionedInputs(topology)) names.add(topic);
+  for (const node of topology.nodes) if (node.kind === "sink") names.add(node.topic);
+  await Promise.allSettled([...names].map((name) => log.topic(name)));
 }
 
 /**

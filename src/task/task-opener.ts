@@ -3,10 +3,8 @@ import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
-import { systemTimers, type Timers } from "../core/timers.ts";
-import type { Cursor, Log, RecordBatch, Writer } from "../log/log.ts";
-import { nextBatch } from "../log/record-at.ts";
-import { RecordBatchReader } from "../log/record-batch.ts";
+import type { Timers } from "../core/timers.ts";
+import type { Log, Writer } from "../log/log.ts";
 import type { Scorer } from "../scoring/scorer.ts";
 import type { StateDatabase } from "../state/state-database.ts";
 import {
@@ -20,7 +18,8 @@ import {
   type Topology,
 } from "../topology/graph.ts";
 import { inputSerde, outputSerde, type SchemaIds } from "./application.ts";
-import { type CommitRecord, decodeCommit, type LanePosition, parseCommitRecord } from "./commit-record.ts";
+import { type CommitRecord, type LanePosition, parseCommitRecord } from "./commit-record.ts";
+import { CommitReplay } from "./commit-replay.ts";
 import { DeadLetters } from "./dead-letter.ts";
 import type { GlobalTable } from "./global-table.ts";
 import { InputSource } from "./input-source.ts";
@@ -176,7 +175,7 @@ async function restore(partition: number, around: TaskSurroundings, discard: boo
     around.takeOverTap?.(id, "read-end");
     const end = Number(await log.endOffset(commitsTopic(topology.applicationId), partition, "written"));
     around.takeOverTap?.(id, "apply-commits");
-    const record = await applyCommits(partition, around, database, local, end);
+    const record = await replayOf(partition, around, database, local).run(end);
     if (record !== null && record.partitions !== around.partitions) {
       throw new KappaError(
         "KAPPA_TOPIC_MISMATCH",
@@ -191,137 +190,16 @@ async function restore(partition: number, around: TaskSurroundings, discard: boo
   }
 }
 
-/**
- * Applies every commit after `local`. State that no longer fits the bound on memory is written on the way, each time as
- * of a commit that is durable; the event loop turns between batches, so that a stop comes through.
- *
- * @returns the record of the last commit, or null when there was none
- */
-async function applyCommits(
+function replayOf(
   partition: number,
   around: TaskSurroundings,
   database: StateDatabase,
   local: CommitRecord | null,
-  end: number,
-): Promise<CommitRecord | null> {
-  const { topology, log, timers = systemTimers } = around;
-  const topic = commitsTopic(topology.applicationId);
-  const start = Number(await log.startOffset(topic, partition));
-  const from = local === null ? await restoreFrom(log, topic, partition, start, end) : newerFromOf(local);
-  checkHeld(partition, local, from, start, end);
-  const cursor = await log.openCursor(topic, partition, BigInt(from), "written");
-  const reader = new RecordBatchReader();
-  const remaining = around.meter.gauge("kappa_restore_remaining_commits", String(partition));
-  let record = local;
-  // Without `newerFrom` the first commit to be read is the one after the local one.
-  let confirmed = local === null || local.newerFrom === undefined;
-  try {
-    for (let batch = await batchBefore(cursor, end); batch !== undefined; batch = await batchBefore(cursor, end)) {
-      reader.reset(batch.bytes);
-      while (reader.next()) {
-        const commit = decodeCommit(reader.value() as Buffer);
-        if (local !== null && commit.record.sequence <= local.sequence) {
-          confirmed ||= commit.record.sequence === local.sequence;
-          continue;
-        }
-        checkFollows(partition, record, commit.record, local);
-        database.applyChangelog(commit.changelog);
-        record = commit.record;
-      }
-      const next = cursor.position;
-      if (database.overfull && next <= (await log.endOffset(topic, partition, "durable"))) {
-        await database.beginFlush(Buffer.from(JSON.stringify(record))).write();
-      }
-      await timers.turn();
-      remaining.set(Math.max(0, end - Number(next)));
-      around.onRestore?.(partition, Math.min(Number(next), end) - from, end - from);
-    }
-  } finally {
-    cursor.close();
-  }
-  remaining.set(0);
-  if (!confirmed) throw ofAnotherLog(partition, local, `which does not hold that commit from ${from} to ${end}`);
-  return record;
-}
-
-function newerFromOf({ newerFrom, sequence }: CommitRecord): number {
-  return newerFrom ?? sequence + 1;
-}
-
-/** @throws KAPPA_TASK_FENCED when what is read was trimmed meanwhile */
-async function batchBefore(cursor: Cursor, end: number): Promise<RecordBatch | undefined> {
-  try {
-    return Number(cursor.position) >= end ? undefined : await nextBatch(cursor);
-  } catch (error) {
-    throw trimmedByOwner(error);
-  }
-}
-
-/** @throws KAPPA_STATE_CORRUPT when the log does not hold what follows the local state */
-function checkHeld(partition: number, local: CommitRecord | null, from: number, start: number, end: number): void {
-  if (local !== null && (from < start || from > end)) {
-    throw ofAnotherLog(partition, local, `the log holds ${start} to ${end}, not ${from}`);
-  }
-}
-
-/** @throws KAPPA_STATE_CORRUPT, KAPPA_LOG_CORRUPT when a commit between two is missing */
-function checkFollows(
-  partition: number,
-  last: CommitRecord | null,
-  { sequence }: CommitRecord,
-  local: CommitRecord | null,
-): void {
-  if (last === null || sequence === last.sequence + 1) return;
-  if (last === local) throw ofAnotherLog(partition, local, `the next commit that the log holds is ${sequence}`);
-  throw new KappaError(
-    "KAPPA_LOG_CORRUPT",
-    `commit ${sequence} of task ${partition} comes after commit ${last.sequence}: the log has lost some`,
-    { partition },
-  );
-}
-
-function ofAnotherLog(partition: number, local: CommitRecord | null, detail: string): KappaError {
-  return new KappaError(
-    "KAPPA_STATE_CORRUPT",
-    `local state of task ${partition} is at commit ${local?.sequence}; ${detail}: it is of another log, or the log was cut`,
-    { partition },
-  );
-}
-
-/**
- * Where a restore from nothing begins: as the last commit names it, else at the start.
- *
- * @throws KAPPA_LOG_TRUNCATED when commits are gone that only somebody else can have deleted: what a task trims lies before
- *   the commit that its last one names. Without them it would restore half of its state, or begin at the start of its
- *   input and do everything a second time
- */
-async function restoreFrom(log: Log, topic: string, partition: number, start: number, end: number): Promise<number> {
-  // A log may end with markers that are no records.
-  for (let back = 1; ; back *= 2) {
-    const from = Math.max(start, end - back);
-    const cursor = await log.openCursor(topic, partition, BigInt(from), "written");
-    const reader = new RecordBatchReader();
-    let last: CommitRecord | null = null;
-    for (let batch = await batchBefore(cursor, end); batch !== undefined; batch = await batchBefore(cursor, end)) {
-      reader.reset(batch.bytes);
-      while (reader.next()) last = decodeCommit(reader.value() as Buffer).record;
-    }
-    cursor.close();
-    if (last !== null && last.restoreFrom < start) throw commitsGone(topic, partition, start, last.restoreFrom);
-    if (last !== null) return last.restoreFrom;
-    if (from === start) break;
-  }
-  if (start > 0) throw commitsGone(topic, partition, start, 0);
-  return start;
-}
-
-function commitsGone(topic: string, partition: number, start: number, needed: number): KappaError {
-  return new KappaError(
-    "KAPPA_LOG_TRUNCATED",
-    `${topic}[${partition}] begins at ${start}, commits from ${needed} on are needed: somebody has deleted them; ` +
-      "run under a new application id from the beginning",
-    { topic, partition, start, needed },
-  );
+): CommitReplay {
+  const { log, clock, timers, meter } = around;
+  const topic = commitsTopic(around.topology.applicationId);
+  const progress = (applied: number, total: number): void => around.onRestore?.(partition, applied, total);
+  return new CommitReplay({ partition, topic, log, clock, timers, meter, database, progress }, local);
 }
 
 interface StageSurroundings {
