@@ -7,7 +7,7 @@ import { beginningOfTimeMs } from "../core/time.ts";
 import { openThreadLog, type ThreadLog } from "../log/thread-log.ts";
 import { ThreadMeter } from "../observability/thread-meter.ts";
 import type { Scorer } from "../scoring/scorer.ts";
-import { inputSerde, isGlobalTable } from "../task/application.ts";
+import { inputSerde, isGlobalTable, lookUpTopics } from "../task/application.ts";
 import { GlobalTable } from "../task/global-table.ts";
 import { loadModels } from "../task/models.ts";
 import type { Task, TaskTap } from "../task/task.ts";
@@ -112,6 +112,7 @@ export class EngineWorker {
       const meter = this.#meter.open();
       registry = await openSchemaRegistry(order.registry, { clock, meter });
       scorers = await loadModels(topology, clock, meter);
+      await lookUpTopics(topology, log);
       await this.#openGlobalTables(topology, log, registry);
       const databases = new TaskDatabases({
         stateDir: order.stateDir,

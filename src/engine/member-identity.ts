@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { KappaError } from "../core/errors.ts";
 import { LevelBackend } from "../state/level-backend.ts";
@@ -34,8 +35,14 @@ export class MemberIdentity implements HeldIdentity {
   /** The first identity of the folder that no process has. */
   static async claim(stateDir: string): Promise<MemberIdentity> {
     for (let slot = 0; ; slot++) {
+      const path = join(stateDir, `member-${slot}`);
       try {
-        return await MemberIdentity.#open(join(stateDir, `member-${slot}`));
+        return await MemberIdentity.#open(path).catch(async (error: unknown) => {
+          if (!(error instanceof KappaError) || error.code !== "KAPPA_STATE_CORRUPT") throw error;
+          // Under another name this process has its tasks once the session of the one before has ended.
+          await rm(path, { recursive: true, force: true });
+          return await MemberIdentity.#open(path);
+        });
       } catch (error) {
         const taken = error instanceof KappaError && error.code === "KAPPA_STATE_LOCKED";
         if (!taken || slot + 1 === membersMax) throw error;
