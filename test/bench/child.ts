@@ -15,7 +15,7 @@ export class Child {
   #failed: ((error: Error) => void) | null = null;
   readonly #failure: Promise<never>;
 
-  /** @param script beside this file @param order what `orderOf` gives there: plain JSON */
+  /** @param script beside this file, or a URL @param order what `orderOf` gives there: plain JSON */
   constructor(script: string, order: unknown, execArgv: readonly string[] = []) {
     const path = fileURLToPath(new URL(script, import.meta.url));
     this.#failure = new Promise((_, reject) => {

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { existingTopic } from "../../src/cli/data-folder.ts";
@@ -7,6 +7,7 @@ import { batchesHeld } from "../../src/cli/topic-reader.ts";
 import { KappaError, RecordBatchReader } from "../../src/index.ts";
 import { readFileLog } from "../../src/log/file-log-socket.ts";
 import { Child } from "./child.ts";
+import { folderBytes } from "./folder-bytes.ts";
 import type { MemoryEngineOrder, MemoryProgress } from "./memory-engine-process.ts";
 import type { MemoryProducerOrder } from "./memory-producer-process.ts";
 import { historiesTopic } from "./memory-topology.ts";
@@ -123,17 +124,17 @@ class Run {
     const { dataDir, partitions, say } = this.#options;
     const stateDir = join(dataDir, "state");
     const keysBefore = await this.#engine.ask<number>("keys");
-    const bytesBefore = bytesIn(stateDir);
+    const bytesBefore = folderBytes(stateDir);
     const startMs = performance.now();
     await producer.ask("expire");
-    await this.#until("the directory shrinks", async () => bytesIn(stateDir) < bytesBefore / 10, 1000);
+    await this.#until("the directory shrinks", async () => folderBytes(stateDir) < bytesBefore / 10, 1000);
     let keysAfter = 0;
     await this.#until("the store is empty", async () => {
       keysAfter = await this.#engine.ask<number>("keys");
       return keysAfter <= partitions;
     });
     const seconds = (performance.now() - startMs) / 1000;
-    const [stateMbBefore, stateMbAfter] = [megabytes(bytesBefore), megabytes(bytesIn(stateDir))];
+    const [stateMbBefore, stateMbAfter] = [megabytes(bytesBefore), megabytes(folderBytes(stateDir))];
     say(
       `  expired ${keysBefore} keys in ${seconds.toFixed(0)} s: ${keysAfter} left, ${stateMbBefore} MB before, ${stateMbAfter} after`,
     );
@@ -167,13 +168,4 @@ async function hashOf(directory: string): Promise<string> {
   }
   await log.close();
   return hasher.result().hash;
-}
-
-/** Files come and go while LevelDB works. */
-function bytesIn(directory: string): number {
-  let bytes = 0;
-  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) bytes += statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false })?.size ?? 0;
-  }
-  return bytes;
 }
