@@ -1,5 +1,6 @@
 import { crc32 } from "node:zlib";
 import { assert } from "../core/assert.ts";
+import { copyBytes } from "../core/byte-copies.ts";
 import { KappaError } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
@@ -116,6 +117,9 @@ const kindPart = 1;
 
 /** crc32 u32, layout u8, newest content f64. */
 const prefixBytes = 13;
+
+/** In front of a value that is being written: room for a key of usual length, so that one checksum takes both. */
+const keyRoom = 64;
 
 /**
  * The entities of one name: a cache in front of the backend. Reads go through; changes stay in memory, dirty, until a
@@ -438,6 +442,8 @@ export class EntityStore<E extends Entity> {
   #beginValue(newestMs: number): ByteWriter {
     const writer = this.#writer;
     writer.clear();
+    writer.reserve(keyRoom);
+    writer.at = keyRoom;
     writer.u32(0);
     writer.u8(this.kind.layout.version);
     writer.f64(newestMs);
@@ -446,9 +452,17 @@ export class EntityStore<E extends Entity> {
 
   /** Seals the value that was begun, for the key in the key buffer. */
   #endValue(keyEnd: number): Buffer {
-    const value = this.#writer.written();
-    value.writeUInt32LE(crc32(value.subarray(4), crc32(this.#keyBuffer.subarray(0, keyEnd))), 0);
-    return value;
+    const { buffer, at: end } = this.#writer;
+    const start = keyRoom + 4 - keyEnd;
+    if (start < 0) {
+      const ofKey = crc32(this.#keyBuffer.subarray(0, keyEnd));
+      buffer.writeUInt32LE(crc32(buffer.subarray(keyRoom + 4, end), ofKey), keyRoom);
+    } else {
+      // One call for both: the key goes in front of what follows the checksum, whose place is free as yet.
+      copyBytes(this.#keyBuffer, 0, keyEnd, buffer, start);
+      buffer.writeUInt32LE(crc32(buffer.subarray(start, end)), keyRoom);
+    }
+    return buffer.subarray(keyRoom, end);
   }
 
   #check(value: Buffer, keyEnd: number, key: StateKey): void {

@@ -74,7 +74,7 @@ export interface TaskSurroundings {
  * Opens a task: fences its former owner, brings its state up to its last commit, and continues there.
  *
  * 1. open the writer: nothing of the former owner can be appended after this
- * 2. open the local state; what cannot be trusted is thrown away and restored from the log
+ * 2. open the local state, meanwhile; what cannot be trusted is thrown away and restored from the log
  * 3. apply the changelog of every commit that the local state has not seen
  * 4. continue reading where the last commit record says
  */
@@ -82,10 +82,16 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
   const { topology, log } = around;
   const id = `${topology.applicationId}-${partition}`;
   around.takeOverTap?.(id, "open-writer");
-  const writer = await log.openWriter(id);
-  const opened: Opened = [() => writer.close()];
+  const writing = log.openWriter(id);
+  around.takeOverTap?.(id, "open-database");
+  const [writer, database] = await Promise.allSettled([writing, around.openDatabase(partition, false)]);
+  if (writer.status === "rejected") {
+    if (database.status === "fulfilled") await database.value.close();
+    throw writer.reason;
+  }
+  const opened: Opened = [() => writer.value.close()];
   try {
-    return await openBehind(writer, partition, around, opened);
+    return await openBehind(writer.value, database, partition, around, opened);
   } catch (error) {
     // When it is tried again it must find its database unlocked; and a cursor that nobody closes is filled for ever.
     for (const close of opened.reverse()) await close();
@@ -96,15 +102,23 @@ export async function openTask(partition: number, around: TaskSurroundings): Pro
 /** What ends each thing that was opened for a task, in the order of their opening. */
 type Opened = (() => Promise<void> | void)[];
 
-async function openBehind(writer: Writer, partition: number, around: TaskSurroundings, opened: Opened): Promise<Task> {
+async function openBehind(
+  writer: Writer,
+  found: PromiseSettledResult<StateDatabase>,
+  partition: number,
+  around: TaskSurroundings,
+  opened: Opened,
+): Promise<Task> {
   const { topology, log, settings, clock, meter } = around;
   let restored: Restored;
   try {
-    restored = await restore(partition, around, false);
+    if (found.status === "rejected") throw found.reason;
+    restored = await restore(partition, around, found.value);
   } catch (error) {
     if (!(error instanceof KappaError) || error.recovery !== "restore-task") throw error;
     tellDiscarded(partition, around, error);
-    restored = await restore(partition, around, true);
+    around.takeOverTap?.(writer.id, "open-database");
+    restored = await restore(partition, around, await around.openDatabase(partition, true));
   }
   const { database, stores, record, end } = restored;
   opened.push(() => database.close());
@@ -163,11 +177,10 @@ interface Restored {
   readonly end: number;
 }
 
-async function restore(partition: number, around: TaskSurroundings, discard: boolean): Promise<Restored> {
+/** Closes the database when it fails. */
+async function restore(partition: number, around: TaskSurroundings, database: StateDatabase): Promise<Restored> {
   const { topology, log } = around;
   const id = `${topology.applicationId}-${partition}`;
-  around.takeOverTap?.(id, "open-database");
-  const database = await around.openDatabase(partition, discard);
   try {
     const stores = new TaskStores(topology, database);
     const local = database.position === null ? null : parseCommitRecord(database.position);

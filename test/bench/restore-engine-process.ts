@@ -25,6 +25,8 @@ export interface TakenOver {
   /** On the clock that the processes share. */
   readonly assignedMs: number;
   readonly runningMs: number;
+  /** Processor time of all threads meanwhile. */
+  readonly cpuSeconds: number;
   /** What was told of state that could not be used. */
   readonly warnings: readonly string[];
 }
@@ -36,7 +38,7 @@ const { bootstrapServers, dataDir, partitions, threads, cacheMb } = orderOf<Rest
 const kafka = { bootstrapServers: [bootstrapServers], clientId: `restore-${process.pid}` };
 const log = await KafkaLog.open(kafka);
 
-let assigned: { readonly atMs: number; readonly tasks: readonly number[] } | null = null;
+let assigned: { readonly atMs: number; readonly cpu: NodeJS.CpuUsage; readonly tasks: readonly number[] } | null = null;
 let running: readonly number[] = [];
 const warnings: string[] = [];
 
@@ -49,7 +51,7 @@ function watched(inner: Membership): Membership {
           target.join({
             owned: (ownership) => {
               const fresh = ownership.partitions.some((task) => !running.includes(task));
-              if (fresh) assigned = { atMs: sharedClockMs(), tasks: ownership.partitions };
+              if (fresh) assigned = { atMs: sharedClockMs(), cpu: process.cpuUsage(), tasks: ownership.partitions };
               else running = ownership.partitions;
               events.owned(ownership);
             },
@@ -89,7 +91,8 @@ engine.finished.catch((error: unknown) => {
 
 const looking = setInterval(() => {
   if (assigned === null || engine.state !== "RUNNING") return;
-  const { atMs, tasks } = assigned;
+  const { atMs, cpu, tasks } = assigned;
+  const { user, system } = process.cpuUsage(cpu);
   const taken = tasks.filter((task) => !running.includes(task)).length;
   assigned = null;
   running = tasks;
@@ -98,6 +101,7 @@ const looking = setInterval(() => {
     taken,
     assignedMs: atMs,
     runningMs: sharedClockMs(),
+    cpuSeconds: (user + system) / 1e6,
     warnings: warnings.splice(0),
   };
   void say("taken over", told);
