@@ -1,3 +1,4 @@
+import { copyBytes } from "../core/byte-copies.ts";
 import { keyBytesBound, readKey, type StateKey, writeKey } from "./state-key.ts";
 
 /**
@@ -57,7 +58,8 @@ export class ByteWriter {
 
   raw(source: Buffer, from: number, to: number): void {
     this.reserve(to - from);
-    this.at += source.copy(this.buffer, this.at, from, to);
+    copyBytes(source, from, to, this.buffer, this.at);
+    this.at += to - from;
   }
 
   text(value: string | null): void {

@@ -1,6 +1,7 @@
 import { crc32 } from "node:zlib";
 import { assert } from "../core/assert.ts";
 import { copyBytes } from "../core/byte-copies.ts";
+import { crc32Of } from "../core/crc32.ts";
 import { KappaError } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
@@ -460,7 +461,7 @@ export class EntityStore<E extends Entity> {
     } else {
       // One call for both: the key goes in front of what follows the checksum, whose place is free as yet.
       copyBytes(this.#keyBuffer, 0, keyEnd, buffer, start);
-      buffer.writeUInt32LE(crc32(buffer.subarray(start, end)), keyRoom);
+      buffer.writeUInt32LE(crc32Of(buffer, start, end), keyRoom);
     }
     return buffer.subarray(keyRoom, end);
   }

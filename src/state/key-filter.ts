@@ -1,19 +1,21 @@
-/** Bits a key: with four of them set for each, one in forty keys that were not added passes at the end. */
+/** Bits a key: with four of them set for each, one in thirty keys that were not added passes at the end. */
 const bitsPerKey = 8;
-const probes = 4;
+/** Words of a block, one line of a processor's cache: all bits of a key lie in one, so that it costs one access. */
+const blockWords = 16;
 
 /**
- * Tells which keys are certainly not on the disk of a database that was empty when it was opened: a Bloom filter over the
- * bytes of the keys that were written since. A lookup of an absent key costs some 3 µs in LevelDB, 0.1 here.
+ * Tells which keys are certainly not on the disk of a database that was empty when it was opened: a Bloom filter, blocked
+ * as in Putze, Sanders and Singler (2007), over the bytes of the keys that were written since. A lookup of an absent key
+ * costs some 3 µs in LevelDB, 0.1 here.
  */
 export class KeyFilter {
-  readonly #bits: Uint32Array;
+  readonly #words: Uint32Array;
   #left: number;
 
   /** @param bytes a power of two is taken, at most this; it holds as many keys */
   constructor(bytes: number) {
-    this.#bits = new Uint32Array(2 ** Math.max(4, Math.floor(Math.log2(bytes / 4))));
-    this.#left = (this.#bits.length * 32) / bitsPerKey;
+    this.#words = new Uint32Array(Math.max(blockWords, 2 ** Math.floor(Math.log2(bytes / 4))));
+    this.#left = (this.#words.length * 32) / bitsPerKey;
   }
 
   /** Whether so many keys were added that it is worth nothing. */
@@ -23,22 +25,35 @@ export class KeyFilter {
 
   /** Adds the key that stands in front of `end`. */
   add(bytes: Buffer, end: number): void {
-    const bits = this.#bits;
-    const first = hashOf(bytes, end);
-    const step = stepOf(first);
-    for (let i = 0, hash = first; i < probes; i++, hash = (hash + step) | 0)
-      bits[(hash >>> 5) & (bits.length - 1)] = (bits[(hash >>> 5) & (bits.length - 1)] as number) | (1 << (hash & 31));
+    const hash = hashOf(bytes, end);
+    const block = this.#blockOf(hash);
+    let places = placesOf(hash);
+    this.#set(block, hash >>> 23);
+    for (let i = 0; i < 3; i++, places >>>= 9) this.#set(block, places & 511);
     this.#left--;
   }
 
   /** @returns false when the key that stands in front of `end` was never added */
   mayHold(bytes: Buffer, end: number): boolean {
-    const bits = this.#bits;
-    const first = hashOf(bytes, end);
-    const step = stepOf(first);
-    for (let i = 0, hash = first; i < probes; i++, hash = (hash + step) | 0)
-      if (((bits[(hash >>> 5) & (bits.length - 1)] as number) & (1 << (hash & 31))) === 0) return false;
+    const hash = hashOf(bytes, end);
+    const block = this.#blockOf(hash);
+    let places = placesOf(hash);
+    if (!this.#has(block, hash >>> 23)) return false;
+    for (let i = 0; i < 3; i++, places >>>= 9) if (!this.#has(block, places & 511)) return false;
     return true;
+  }
+
+  #blockOf(hash: number): number {
+    return Math.imul(hash, blockWords) & (this.#words.length - 1);
+  }
+
+  #set(block: number, bit: number): void {
+    const at = block + (bit >>> 5);
+    this.#words[at] = (this.#words[at] as number) | (1 << (bit & 31));
+  }
+
+  #has(block: number, bit: number): boolean {
+    return ((this.#words[block + (bit >>> 5)] as number) & (1 << (bit & 31))) !== 0;
   }
 }
 
@@ -51,7 +66,7 @@ function hashOf(bytes: Buffer, end: number): number {
   return hash ^ (hash >>> 16);
 }
 
-/** Odd, so that the places of a key differ; from the upper bits of a product, which depend on those that `hash` does not name. */
-function stepOf(hash: number): number {
-  return (Math.imul(hash, 0x9e3779b1) >>> 7) | 1;
+/** Three places in a block, 9 bits each, from the upper bits of a product: keys of one block differ in them. */
+function placesOf(hash: number): number {
+  return Math.imul(hash ^ (hash >>> 15), 0x9e3779b1) >>> 5;
 }

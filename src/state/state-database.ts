@@ -34,12 +34,20 @@ export interface StateDatabaseOptions {
 export interface PendingFlush {
   /** Encodes about `bytesMax` more bytes of entities. @returns whether all of them are in the batch */
   encode(bytesMax: number): boolean;
-  /** Writes and fsyncs it, whole: to be called once the log says that the commit at its position is durable. */
-  write(): Promise<void>;
+  /**
+   * Writes it, whole: to be called once the log says that the commit at its position is durable.
+   *
+   * @param sync whether it is fsynced; default true. What was not may be gone after a power cut, or a later flush be there
+   *   without it, which the traces tell: then all is restored
+   */
+  write(sync?: boolean): Promise<void>;
 }
 
 /** Of the cache: how much is evicted at once when it is full, so that not every entity that comes has to look for room. */
 const evictedShare = 1 / 64;
+
+/** Of the cache: how much it grows before room is looked for again that was not to be found. */
+const retryShare = 1 / 4096;
 
 /** Flushes of which a trace is kept, to find out on opening that one in the middle was lost. */
 const flushesTraced = 256;
@@ -49,6 +57,9 @@ const filterShare = 1 / 8;
 
 /** Share of the cache that may be dirty before a flush is wanted. */
 const dirtyShare = 0.25;
+
+/** The same while nothing but changes comes in, as in a restore: so much in one flush, and as much under way. */
+const overfullShare = 0.45;
 
 /**
  * Dirty bytes at which a flush is wanted however large the cache is. Some 12,000 small entities: encoding them holds a
@@ -94,11 +105,14 @@ export class StateDatabase {
   #position: Buffer | null = null;
   #flushNumber = 0;
   #flushing = false;
+  /** Room is looked for when more than this is in memory. */
+  #roomFromBytes: number;
   readonly #sweep = new ExpirySweep(this);
 
   private constructor(options: StateDatabaseOptions) {
     this.#backend = options.backend;
     this.#cacheBytes = options.cacheBytes;
+    this.#roomFromBytes = options.cacheBytes;
     this.#budget = { cachedBytes: 0, dirtyBytes: 0, flushingBytes: 0, makeRoom: () => this.#makeRoom() };
   }
 
@@ -138,7 +152,7 @@ export class StateDatabase {
 
   /** Whether so much is dirty, a flush under way or not, that more would break the bound on memory. */
   get overfull(): boolean {
-    return this.#budget.dirtyBytes > this.#cacheBytes * dirtyShare;
+    return this.#budget.dirtyBytes > this.#cacheBytes * overfullShare;
   }
 
   /** Whether anything changed since the last flush began. */
@@ -224,7 +238,10 @@ export class StateDatabase {
     this.#budget.flushingBytes = this.#budget.dirtyBytes;
     this.#budget.dirtyBytes = 0;
     const written = Buffer.from(position);
-    return { encode: (bytesMax) => this.#encode(bytesMax), write: () => this.#writeFlush(batch, written) };
+    return {
+      encode: (bytesMax) => this.#encode(bytesMax),
+      write: (sync = true) => this.#writeFlush(batch, written, sync),
+    };
   }
 
   #encode(bytesMax: number): boolean {
@@ -236,14 +253,15 @@ export class StateDatabase {
     return true;
   }
 
-  async #writeFlush(batch: BackendBatch, position: Buffer): Promise<void> {
+  async #writeFlush(batch: BackendBatch, position: Buffer, sync: boolean): Promise<void> {
     this.#encode(Number.POSITIVE_INFINITY);
-    await batch.write(true);
+    await batch.write(sync);
     if (this.#written.filter?.full) this.#written.filter = null;
     for (const store of this.#stores.values()) store.flushed();
     this.#budget.flushingBytes = 0;
     this.#position = position;
     this.#flushing = false;
+    this.#roomFromBytes = this.#cacheBytes;
     this.#makeRoom();
   }
 
@@ -303,15 +321,18 @@ export class StateDatabase {
   }
 
   #makeRoom(): void {
-    if (this.#budget.cachedBytes <= this.#cacheBytes) return;
-    let excess = this.#budget.cachedBytes - this.#cacheBytes * (1 - evictedShare);
+    const { cachedBytes } = this.#budget;
+    if (cachedBytes <= this.#roomFromBytes) return;
+    let excess = cachedBytes - this.#cacheBytes * (1 - evictedShare);
     let entities = 0;
     for (const store of this.#stores.values()) entities += store.cachedCount;
     for (const store of this.#stores.values()) {
       // Each store gives in proportion to what it has. The steps are bounded, the hand goes on from there next time.
       excess -= store.evict(1 + Math.floor((256 * store.cachedCount) / entities), excess);
-      if (excess <= 0) return;
+      if (excess <= 0) break;
     }
+    // What waits for a flush cannot go: the hand would pass over it again for every entity that comes.
+    this.#roomFromBytes = excess <= 0 ? this.#cacheBytes : this.#budget.cachedBytes + this.#cacheBytes * retryShare;
   }
 
   /**

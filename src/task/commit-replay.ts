@@ -126,7 +126,7 @@ export class CommitReplay {
     if (next > this.#durableEnd) this.#durableEnd = Number(await log.endOffset(topic, partition, "durable"));
     if (next > this.#durableEnd || this.#json === null) return;
     await this.#writing;
-    this.#writing = database.beginFlush(this.#json).write();
+    this.#writing = database.beginFlush(this.#json).write(false);
     this.#writing.catch(() => {}); // whoever waits for it sees it
   }
 

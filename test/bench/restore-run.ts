@@ -41,9 +41,12 @@ export interface RestoreTime {
 export interface FromLog {
   readonly rows: number;
   readonly perSecond: number;
-  readonly floorPerSecond: number;
-  /** Of the bare loop's speed. */
+  /** Of one bare loop, and of as many beside each other as the engine has threads. */
+  readonly loopPerSecond: number;
+  readonly loopsPerSecond: number;
+  /** Of the one loop's speed, and of theirs. */
   readonly share: number;
+  readonly shareOfLoops: number;
   readonly load: number;
 }
 
@@ -177,18 +180,11 @@ class Run {
     return takenOver;
   }
 
-  /** Without its state directory, and the bare loop over the same log, in turn. */
+  /** The bare loops, and a start without a state directory, over the same log in turn. */
   async #fromLog(): Promise<FromLog> {
     const { partitions, threads, dataDir, say } = this.#options;
-    const directory = join(dataDir, "floor");
-    rmSync(directory, { recursive: true, force: true });
-    mkdirSync(directory);
-    const order: Partial<RestoreFloorOrder> = { directory, threads, topic: commitsTopic("memory-bench") };
-    const floor = this.#start("./restore-floor-process.ts", order);
-    const { rows, seconds } = await floor.hear<RestoreFloorRun>("result");
-    await floor.ended();
-    this.#children.delete(floor);
-    rmSync(directory, { recursive: true });
+    const loop = await this.#loops(1);
+    const loops = await this.#loops(threads);
     rmSync(join(dataDir, "state"), { recursive: true });
     const engine = this.#engine();
     const ms = await this.#takenOver(engine, partitions);
@@ -196,16 +192,30 @@ class Run {
     engine.hangUp();
     await engine.ended();
     this.#children.delete(engine);
-    const [perSecond, floorPerSecond] = [Math.round((rows * 1000) / ms), Math.round(rows / seconds)];
-    const restore = {
-      rows,
-      perSecond,
-      floorPerSecond,
-      share: rounded(perSecond / floorPerSecond),
-      load: machineLoad(),
-    };
-    say(`  from the log: ${perSecond} of ${rows} rows a second, the bare loop ${floorPerSecond}, load ${restore.load}`);
-    return restore;
+    const { rows } = loop;
+    const perSecond = Math.round((rows * 1000) / ms);
+    const [loopPerSecond, loopsPerSecond] = [loop, loops].map(({ seconds }) => Math.round(rows / seconds)) as [
+      number,
+      number,
+    ];
+    const load = machineLoad();
+    say(
+      `  from the log: ${perSecond} rows a second, a bare loop ${loopPerSecond}, ${threads} loops ${loopsPerSecond}, load ${load}`,
+    );
+    const [share, shareOfLoops] = [rounded(perSecond / loopPerSecond), rounded(perSecond / loopsPerSecond)];
+    return { rows, perSecond, loopPerSecond, loopsPerSecond, share, shareOfLoops, load };
+  }
+
+  async #loops(threads: number): Promise<RestoreFloorRun> {
+    const directory = join(this.#options.dataDir, "floor");
+    mkdirSync(directory);
+    const order: Partial<RestoreFloorOrder> = { directory, threads, topic: commitsTopic("memory-bench") };
+    const floor = this.#start("./restore-floor-process.ts", order);
+    const run = await floor.hear<RestoreFloorRun>("result");
+    await floor.ended();
+    this.#children.delete(floor);
+    rmSync(directory, { recursive: true });
+    return run;
   }
 
   async #end(child: Child): Promise<void> {

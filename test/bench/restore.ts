@@ -84,7 +84,7 @@ function demandsOf(runs: readonly RestoreRun[]): Demand[] {
     if (fromLog.length > 0) {
       const share = median(fromLog.map((each) => each.share));
       demands.push({
-        what: `from the log, ${keys} keys: rows a second over the bare loop's, at least ${shareMin}`,
+        what: `from the log, ${keys} keys: rows a second over those of a bare loop, at least ${shareMin}`,
         measured: share,
         met: share >= shareMin,
       });
