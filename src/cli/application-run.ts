@@ -5,7 +5,7 @@ import closeWithGrace from "close-with-grace";
 import packageJson from "../../package.json" with { type: "json" };
 import { KappaError } from "../core/errors.ts";
 import { Engine, type EngineOptions } from "../engine/engine.ts";
-import { GroupMembership } from "../engine/group-membership.ts";
+import { groupMembership } from "../engine/group-membership.ts";
 import { loadTopology, type TopologyModule } from "../engine/topology-module.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
 import { requireRights } from "../log/kafka-rights.ts";
@@ -13,7 +13,6 @@ import type { SharedLog } from "../log/thread-log.ts";
 import { HttpServer } from "../observability/http-server.ts";
 import { createLogger, type Logger } from "../observability/logger.ts";
 import { PrometheusMeter } from "../observability/prometheus-meter.ts";
-import { partitionedInputs } from "../task/application.ts";
 import type { TaskSettings } from "../task/settings.ts";
 import type { Topology } from "../topology/graph.ts";
 import { lateRightsOf } from "./application-rights.ts";
@@ -172,18 +171,7 @@ export class ApplicationRun {
   /** This process as a member of the group that shares the tasks. */
   #groupOf(kafka: KafkaOptions, stateDir: string, url: string): NonNullable<EngineOptions["membership"]> {
     const { sessionTimeoutMs, httpHost, httpUrl = reachable(url, httpHost) } = this.#config;
-    const { clock } = this.#invocation;
-    return (topology, partitions) =>
-      new GroupMembership({
-        kafka,
-        applicationId: topology.applicationId,
-        topics: partitionedInputs(topology).map(({ topic }) => topic),
-        partitions,
-        stateDir: join(stateDir, topology.applicationId),
-        sessionTimeoutMs,
-        clock,
-        url: () => httpUrl,
-      });
+    return groupMembership({ kafka, stateDir, sessionTimeoutMs, url: () => httpUrl });
   }
 
   #settings(): Partial<TaskSettings> {

@@ -1,7 +1,10 @@
-import type { Clock } from "../core/clock.ts";
+import { join } from "node:path";
+import { type Clock, systemClock } from "../core/clock.ts";
 import { systemTimers, type Timers } from "../core/timers.ts";
 import { type GroupAssignment, type GroupClient, KafkaGroup, type MemberState } from "../log/kafka-group.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
+import { partitionedInputs } from "../task/application.ts";
+import type { Topology } from "../topology/graph.ts";
 import { type HeldIdentity, MemberIdentity } from "./member-identity.ts";
 import type { GroupView, Membership, MembershipEvents, TaskPositions } from "./membership.ts";
 import { taskFolders } from "./task-folders.ts";
@@ -161,4 +164,44 @@ export class GroupMembership implements Membership {
     await this.#group?.leave();
     await this.#identity?.release();
   }
+}
+
+export interface GroupOptions {
+  /** As the log was opened with. */
+  readonly kafka: KafkaOptions;
+  /** As `EngineOptions.stateDir`, or its default `<dataDir>/state`: a task goes by preference to who holds its state. */
+  readonly stateDir: string;
+  /**
+   * How long the brokers wait for a sign of life of this process before its tasks go to others, in ms. Default 6,000, which
+   * is also the least that brokers allow unless told otherwise.
+   */
+  readonly sessionTimeoutMs?: number;
+  /** Where this process answers `Engine.read` for others, as they are told by `KAPPA_STATE_ELSEWHERE`; default: nowhere. */
+  readonly url?: () => string | null;
+}
+
+/**
+ * Lets any number of processes share the tasks of an application, as one consumer group with the name of the application:
+ *
+ *     const log = await KafkaLog.open(kafka);
+ *     const membership = groupMembership({ kafka, stateDir: ".kappa/state" });
+ *     const engine = await Engine.start({ topology, log, dataDir: ".kappa", membership });
+ *
+ * Each process claims an identity in `stateDir` and keeps it over restarts, so that it is given its tasks again.
+ *
+ * @returns what `Engine.start` takes as `membership`; without it one process runs all tasks, and a second one fences them
+ */
+export function groupMembership(options: GroupOptions): (topology: Topology, partitions: number) => Membership {
+  const { kafka, stateDir, sessionTimeoutMs, url = () => null } = options;
+  return (topology, partitions) =>
+    new GroupMembership({
+      kafka,
+      applicationId: topology.applicationId,
+      topics: partitionedInputs(topology).map(({ topic }) => topic),
+      partitions,
+      stateDir: join(stateDir, topology.applicationId),
+      ...(sessionTimeoutMs === undefined ? {} : { sessionTimeoutMs }),
+      clock: systemClock,
+      url,
+    });
 }

@@ -1,12 +1,10 @@
 import process from "node:process";
-import { systemClock } from "../../src/core/clock.ts";
-import { GroupMembership } from "../../src/engine/group-membership.ts";
 import type { Membership } from "../../src/engine/membership.ts";
 import { Engine } from "../../src/index.ts";
-import { KafkaLog } from "../../src/log/kafka-log.ts";
+import { groupMembership, KafkaLog } from "../../src/kafka.ts";
 import { answer, orderOf, say } from "./child.ts";
 import { sharedClockMs } from "./decision-reader.ts";
-import { historiesTopic, purchasesTopic } from "./memory-topology.ts";
+import { historiesTopic } from "./memory-topology.ts";
 
 /** How to run one process of the application. */
 export interface RestoreEngineOrder {
@@ -71,18 +69,7 @@ const engine = await Engine.start({
   threads,
   settings: { cacheBytes: cacheMb * 2 ** 20 },
   onWarning: (fields, message) => void warnings.push(`${message} ${JSON.stringify(fields)}`),
-  membership: (topology, count) =>
-    watched(
-      new GroupMembership({
-        kafka,
-        applicationId: topology.applicationId,
-        topics: [purchasesTopic],
-        partitions: count,
-        stateDir: `${dataDir}/state/${topology.applicationId}`,
-        clock: systemClock,
-        url: () => null,
-      }),
-    ),
+  membership: (topology, count) => watched(groupMembership({ kafka, stateDir: `${dataDir}/state` })(topology, count)),
 });
 engine.finished.catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);

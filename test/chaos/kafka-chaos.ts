@@ -5,6 +5,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { messageOf } from "../../src/core/errors.ts";
 import { type ChaosResult, runChaos } from "./kafka-chaos-series.ts";
+import type { FaultCounts } from "./kafka-faults.ts";
 import { chaosSteps } from "./kafka-steps.ts";
 import { table } from "./text-table.ts";
 
@@ -44,15 +45,17 @@ async function main(): Promise<number> {
   const seed = Number(values.seed);
   say(`seed ${seed}, in ${directory}`);
   try {
-    const result = await runChaos({
-      ...{ seed, directory, say },
+    const asked = {
       ...{ kills: Number(values.kills), brokerKills: Number(values["broker-kills"]) },
       ...{ zombies: Number(values.zombies), scales: Number(values.scales), rate: Number(values.rate) },
+    };
+    const result = await runChaos({
+      ...{ seed, directory, say, ...asked },
       ...{ processors: Number(values.processors), partitions: Number(values.partitions) },
       ...{ threads: Number(values.threads), sessionTimeoutMs: Number(values["session-ms"]) },
       commitIntervalMs: Number(values["commit-interval-ms"]),
     });
-    const unmet = unmetDemands(result);
+    const unmet = unmetDemands(result, asked);
     process.stdout.write(`${[...report(result), ...unmet].join("\n")}\n`);
     if (result.differences === 0 && unmet.length === 0) {
       if (values.directory === undefined) rmSync(directory, { recursive: true, force: true });
@@ -83,15 +86,25 @@ function report({ kills, done, takeOverMs, recoveryMs, ...result }: ChaosResult)
   ];
 }
 
+/** Less of the rate than this was not the load that was asked for. */
+const rateShareMin = 0.95;
+
 /** Of a hundred kills each step must have had three, and ten must have struck during another take-over. */
-function unmetDemands({ kills }: ChaosResult): string[] {
+function unmetDemands({ kills, done, eventsPerSecond }: ChaosResult, asked: FaultCounts & { rate: number }): string[] {
   const perStep = Math.floor((kills.length * 3) / 100);
-  const rare = chaosSteps.filter((step) => kills.filter((kill) => kill.step === step).length < perStep);
   const during = kills.filter(({ duringAnother }) => duringAnother).length;
-  return [
-    ...rare.map((step) => `FAILED: ${step} had less than ${perStep} kills`),
-    ...(during < Math.floor(kills.length / 10) ? [`FAILED: only ${during} kills during another take-over`] : []),
+  const counts = ["kills", "brokerKills", "zombies", "scales"] as const;
+  const unmet = [
+    ...chaosSteps
+      .filter((step) => kills.filter((kill) => kill.step === step).length < perStep)
+      .map((step) => `${step} had less than ${perStep} kills`),
+    ...counts.filter((what) => done[what] < asked[what]).map((what) => `${done[what]} ${what} of ${asked[what]}`),
+    ...(during < Math.floor(kills.length / 10) ? [`only ${during} kills during another take-over`] : []),
+    ...(eventsPerSecond < rateShareMin * asked.rate
+      ? [`${eventsPerSecond.toFixed(0)} events/s, ${asked.rate} were asked for`]
+      : []),
   ];
+  return unmet.map((demand) => `FAILED: ${demand}`);
 }
 
 function percentilesOf(times: readonly number[]): string {

@@ -6,12 +6,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Kafka, logLevel } from "kafkajs";
 import { afterAll, beforeAll, inject, onTestFinished, test } from "vitest";
-import { systemClock } from "../../src/core/clock.ts";
 import type { ErrorCode } from "../../src/core/errors.ts";
 import { KappaError } from "../../src/core/errors.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { GroupMembership } from "../../src/engine/group-membership.ts";
-import { KafkaLog } from "../../src/log/kafka-log.ts";
+import { groupMembership, KafkaLog } from "../../src/kafka.ts";
 import { nextBatch } from "../../src/log/record-at.ts";
 import { RecordBatchReader } from "../../src/log/record-batch.ts";
 import { append, at } from "../../src/testing/log-case.ts";
@@ -61,17 +59,13 @@ class Application {
   async start(): Promise<void> {
     const log = await KafkaLog.open(kafka);
     const { name } = this;
-    const stateDir = join(this.#dataDir, "state", name);
     this.#engine = await Engine.start({
       topology: { module: new URL("./kafka-trap-topology.ts", import.meta.url).href, parameters: { name } },
       log,
       dataDir: this.#dataDir,
       threads: 1,
       settings: { flushIntervalMs: 100 },
-      membership: (_, partitions) => {
-        const own = { kafka, applicationId: name, topics: [this.input], partitions, stateDir };
-        return new GroupMembership({ ...own, clock: systemClock, url: () => null });
-      },
+      membership: groupMembership({ kafka, stateDir: join(this.#dataDir, "state") }),
     });
     void this.#engine.finished.catch(() => {}).finally(() => log.close());
   }

@@ -3,11 +3,8 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { inject, test } from "vitest";
 import { RedisServer } from "../../scripts/stack/redis-server.ts";
-import { systemClock } from "../../src/core/clock.ts";
-import { GroupMembership } from "../../src/engine/group-membership.ts";
 import type { Engine } from "../../src/index.ts";
-import { KafkaLog } from "../../src/log/kafka-log.ts";
-import type { KafkaOptions } from "../../src/log/kafka-options.ts";
+import { groupMembership, KafkaLog, type KafkaOptions } from "../../src/kafka.ts";
 import { ServedStream, served } from "./served-stream.ts";
 
 test("processes that share the tasks serve each its own, and tasks that move take their partitions along", async () => {
@@ -19,16 +16,7 @@ test("processes that share the tasks serve each its own, and tasks that move tak
   const stream = await ServedStream.open({ application, log, partitions, redisUrl: redis.url });
   const member = (name: string): Promise<Engine> =>
     stream.start(name, {
-      membership: () =>
-        new GroupMembership({
-          kafka,
-          applicationId: application,
-          topics: [`${application}-payments`],
-          partitions,
-          stateDir: `${stream.dataDir}/${name}`,
-          clock: systemClock,
-          url: () => null,
-        }),
+      membership: groupMembership({ kafka, stateDir: `${stream.dataDir}/${name}` }),
     });
   const moves = async (): Promise<Engine> => {
     const first = await member("first");
