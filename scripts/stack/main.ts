@@ -2,6 +2,7 @@ import process from "node:process";
 import { Command, CommanderError, InvalidArgumentError } from "@commander-js/extra-typings";
 import { exitCodeOf, exitCodes } from "../../src/cli/exit-code.ts";
 import { messageOf } from "../../src/core/errors.ts";
+import { missingPython } from "./python.ts";
 import { prepareStack, Stack, type StackService, stackPorts, stackServices } from "./stack.ts";
 
 /**
@@ -17,7 +18,7 @@ const program = new Command("npm run stack --")
   .option("--redis-port <port>", "port of Redis", parsePort, stackPorts.redis)
   .option("--prometheus-port <port>", "port of Prometheus", parsePort, stackPorts.prometheus)
   .exitOverride()
-  .option("--prepare", "fetch and install what is missing, and start nothing");
+  .option("--prepare", "fetch and install what is missing, for npm test too, and start nothing");
 
 /** What a shell shows for a command that Ctrl-C ended. */
 const interruptedCode = 130;
@@ -28,7 +29,7 @@ const sameWishMs = 1000;
 async function run(): Promise<number> {
   const options = program.parse().opts();
   if (options.prepare) {
-    await prepareStack(options.only);
+    await prepareStack(options.only, [missingPython]);
     return exitCodes.done;
   }
   // Before the start: a Ctrl-C while services start must not leave them behind.

@@ -97,10 +97,14 @@ export class Stack {
 /**
  * Fetches and installs what is missing for these services, and starts nothing.
  *
+ * @param others what else must be there, and is only looked for
  * @throws KAPPA_SERVICE_UNREACHABLE with one line that says what is missing and what to type
  */
-export async function prepareStack(services: readonly StackService[]): Promise<void> {
-  refuseMissing(await Promise.all(services.map((name) => hindrances[name]())));
+export async function prepareStack(
+  services: readonly StackService[],
+  others: readonly (() => Promise<MissingPackage | undefined>)[] = [],
+): Promise<void> {
+  refuseMissing(await Promise.all([...services.map((name) => hindrances[name]), ...others].map((look) => look())));
   for (const name of services) await preparations[name]();
 }
 

@@ -3,8 +3,9 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cachedFolder } from "../../scripts/stack/artifact-cache.ts";
-import { lastLine, programFound, runCommand } from "../../scripts/stack/command.ts";
+import { lastLine, runCommand } from "../../scripts/stack/command.ts";
 import { refuseMissing } from "../../scripts/stack/missing-package.ts";
+import { missingPython } from "../../scripts/stack/python.ts";
 
 const requirementsFile = join(import.meta.dirname, "requirements.txt");
 
@@ -17,8 +18,7 @@ const installTimeoutMs = 240_000;
  * @throws KAPPA_SERVICE_UNREACHABLE with one line that says what to install
  */
 export async function pythonWithClients(): Promise<string> {
-  const complaint = "the test with foreign clients needs Python 3.11 or later with venv";
-  refuseMissing([programFound("python3") ? undefined : { complaint, packages: ["python3-venv"] }]);
+  refuseMissing([await missingPython()]);
   const { out: version } = await runCommand("python3", ["--version"], { timeoutMs: 20_000 });
   const key = createHash("sha256").update(version).update(readFileSync(requirementsFile)).digest("hex").slice(0, 12);
   const folder = await cachedFolder(`python-${key}`, async (unfinished) => {
