@@ -146,24 +146,29 @@ export class Engine {
       ...options.settings,
     };
     const engine = new Engine(options, topology, partitions);
-    const ends = settings.untilEnd ? await engine.#ends() : {};
-    const threads = Math.min(options.threads ?? availableParallelism(), partitions);
-    for (let thread = 0; thread < threads; thread++) {
-      engine.#threads.start({
-        thread,
-        topology: options.topology,
-        log: threadHandle(log),
-        partitionCount: partitions,
-        registry,
-        stateDir,
-        schemaIds,
-        settings,
-        ends,
-      });
+    try {
+      const ends = settings.untilEnd ? await engine.#ends() : {};
+      const threads = Math.min(options.threads ?? availableParallelism(), partitions);
+      for (let thread = 0; thread < threads; thread++) {
+        engine.#threads.start({
+          thread,
+          topology: options.topology,
+          log: threadHandle(log),
+          partitionCount: partitions,
+          registry,
+          stateDir,
+          schemaIds,
+          settings,
+          ends,
+        });
+      }
+      engine.#inputs.start();
+      // With others it joins when its threads are ready: a task that was given to it before would be run by nobody.
+      if (options.membership === undefined) await engine.#join();
+    } catch (error) {
+      engine.#failed(asEngineError(error));
+      throw error;
     }
-    engine.#inputs.start();
-    // With others it joins when its threads are ready: a task that was given to it before would be run by nobody.
-    if (options.membership === undefined) await engine.#join();
     return engine;
   }
 

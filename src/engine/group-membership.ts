@@ -54,6 +54,7 @@ export class GroupMembership implements Membership {
   #retrying = false;
   #run = 0;
   #toldMs = 0;
+  #left = false;
 
   constructor(options: GroupMembershipOptions) {
     this.#options = options;
@@ -63,9 +64,14 @@ export class GroupMembership implements Membership {
     const options = this.#options;
     this.#events = events;
     const { claimIdentity = (stateDir) => MemberIdentity.claim(stateDir) } = options;
-    this.#identity = await claimIdentity(options.stateDir);
+    const identity = await claimIdentity(options.stateDir);
+    if (this.#left) {
+      await identity.release();
+      return;
+    }
+    this.#identity = identity;
     this.#group = new KafkaGroup({
-      instanceId: this.#identity.id,
+      instanceId: identity.id,
       kafka: options.kafka,
       groupId: options.applicationId,
       topics: options.topics,
@@ -160,6 +166,7 @@ export class GroupMembership implements Membership {
   }
 
   async leave(): Promise<void> {
+    this.#left = true;
     this.#fenced.clear();
     await this.#group?.leave();
     await this.#identity?.release();

@@ -41,8 +41,8 @@ export class TaskHost {
   /** The run that each task was opened in. */
   readonly #generations = new WeakMap<Task, number>();
   #order: Order = { version: -1, partitions: new Set(), generation: 0 };
-  /** Tasks that are being opened, each with what settles once it is open or could not be. */
-  readonly #opening = new Map<number, Promise<void>>();
+  /** Tasks that are being opened, each with what settles once it is open or could not be, and what gives it up. */
+  readonly #opening = new Map<number, { readonly settled: Promise<void>; readonly abort: AbortController }>();
   readonly #retries = new Map<number, Retry>();
   /** Opened by another process: not tried again before the next order. */
   readonly #fenced = new Set<number>();
@@ -64,6 +64,7 @@ export class TaskHost {
   /** Takes effect at the next `settle`. */
   own(version: number, partitions: readonly number[], generation: number): void {
     this.#order = { version, partitions: new Set(partitions), generation };
+    for (const [partition, { abort }] of this.#opening) if (!partitions.includes(partition)) abort.abort();
     this.#fenced.clear();
     this.#retries.clear();
   }
@@ -104,20 +105,24 @@ export class TaskHost {
     const retry = this.#retries.get(partition);
     if (retry !== undefined && this.#options.clock.monotonic() < retry.atMs) return;
     const { generation } = this.#order;
-    const opening = openTask(partition, { ...this.#options.around, generation })
+    const abort = new AbortController();
+    const { signal } = abort;
+    const settled = openTask(partition, { ...this.#options.around, generation, signal })
       .then(
         (task) => {
           this.#generations.set(task, generation);
           this.#tasks = [...this.#tasks, task].sort((a, b) => a.partition - b.partition);
           this.#retries.delete(partition);
         },
-        (error: unknown) => this.#refused(partition, error),
+        (error: unknown) => {
+          if (!signal.aborted) this.#refused(partition, error);
+        },
       )
       .finally(() => {
         this.#opening.delete(partition);
         this.#options.wake();
       });
-    this.#opening.set(partition, opening);
+    this.#opening.set(partition, { settled, abort });
   }
 
   /** What becomes of a task that failed with an error. */
@@ -163,9 +168,12 @@ export class TaskHost {
   /** @throws the first error of a task; all are closed */
   async close(): Promise<void> {
     this.own(this.#order.version, [], 0);
-    await Promise.all(this.#opening.values());
-    // One that fails must not keep the others from closing: their locks and what they have under way.
-    const closed = await Promise.allSettled(this.#tasks.map((task) => task.close()));
+    // One that fails, or is long in opening, must not keep the others from closing: their locks and what they have under way.
+    const open = this.#tasks;
+    const closed = await Promise.allSettled(open.map((task) => task.close()));
+    await Promise.all([...this.#opening.values()].map(({ settled }) => settled));
+    const late = this.#tasks.filter((task) => !open.includes(task));
+    closed.push(...(await Promise.allSettled(late.map((task) => task.close()))));
     const failed = closed.find((outcome) => outcome.status === "rejected");
     if (failed !== undefined) throw failed.reason;
   }

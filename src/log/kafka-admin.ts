@@ -14,6 +14,11 @@ export async function connectAdmin(options: KafkaOptions): Promise<Admin> {
     ...(sasl === undefined ? {} : { sasl: { ...sasl } }),
   });
   const admin = kafka.admin();
-  await admin.connect();
-  return admin;
+  try {
+    await admin.connect();
+    return admin;
+  } catch (error) {
+    void admin.disconnect().catch(() => {}); // or its sockets keep the process
+    throw error;
+  }
 }

@@ -80,8 +80,9 @@ export class KafkaClient {
     });
   }
 
-  /** Safe to call again. @throws KAPPA_LOG_UNAVAILABLE, KAPPA_LOG_REFUSED */
+  /** Safe to call again. @throws KAPPA_LOG_UNAVAILABLE, KAPPA_LOG_REFUSED; KAPPA_LOG_CLOSED after `close` */
   async connect(): Promise<void> {
+    if (this.#closed) throw new KappaError("KAPPA_LOG_CLOSED", `the connection to ${this.#servers} is closed`);
     this.#connecting ??= this.#cluster.connect();
     try {
       await this.#connecting;
@@ -222,9 +223,9 @@ export class KafkaClient {
    * brokers have answered: that the topic of transactions is just being made, or that the user has no right.
    */
   async coordinator(kind: keyof typeof coordinatorTypes, id: string): Promise<Broker> {
-    await this.connect();
     const question = { groupId: id, coordinatorType: coordinatorTypes[kind] };
     for (let attempt = 1; ; attempt++) {
+      await this.connect();
       try {
         const broker = await this.#cluster.brokerPool.findConnectedBroker();
         const { coordinator } = await broker.findGroupCoordinator(question);
@@ -237,7 +238,7 @@ export class KafkaClient {
     }
   }
 
-  /** Ends the connections at once; requests under way fail. */
+  /** Ends the connections, once the requests under way are answered or have timed out; none is made after. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#cluster.disconnect().catch(() => {});

@@ -22,6 +22,8 @@ export interface MemberState {
 export interface GroupAssignment {
   readonly tasks: readonly number[];
   readonly run: number;
+  /** Tasks that nobody is given in this round: each waits until its owner has given it up, which brings another round. */
+  readonly withheld: readonly number[];
   /** Addresses by task, as far as members have one. */
   readonly owners: Readonly<Record<number, string>>;
 }
@@ -158,8 +160,11 @@ export class KafkaGroup {
 
   async #join(): Promise<void> {
     const { groupId, sessionTimeoutMs, topics, state } = this.#options;
+    const { signal } = this.#closing;
     const coordinator = await this.#coordinate();
+    signal.throwIfAborted();
     this.#rejoin = false;
+    const fresh = this.#memberId === "";
     const userData = Buffer.from(JSON.stringify(state()));
     const metadata = AssignerProtocol.MemberMetadata.encode({
       version: protocolVersion,
@@ -176,6 +181,7 @@ export class KafkaGroup {
     });
     this.#memberId = joined.memberId;
     this.#generation = joined.generationId;
+    signal.throwIfAborted();
     const { memberAssignment } = await coordinator.syncGroup({
       groupId,
       generationId: joined.generationId,
@@ -185,7 +191,11 @@ export class KafkaGroup {
     this.#confirmedMs = this.#options.clock.monotonic();
     const decoded = AssignerProtocol.MemberAssignment.decode(memberAssignment);
     if (decoded === null) return;
-    this.#options.assigned(JSON.parse(decoded.userData.toString()) as GroupAssignment);
+    const assignment = JSON.parse(decoded.userData.toString()) as GroupAssignment;
+    this.#options.assigned(assignment);
+    // One that died while it gave up a task and is back under its name is told what the last round was, without another
+    // one: the task would wait for it for ever.
+    if (fresh && assignment.withheld.length > 0) this.#rejoin = true;
   }
 
   /** As the member that leads this round. */
@@ -196,12 +206,14 @@ export class KafkaGroup {
     // A run lasts as long as one member of it is there.
     const run = Math.max(...states.map((each) => each.run)) || this.#options.clock.now();
     const owners = ownersOf(states, assigned);
+    const given = new Set([...assigned.values()].flat());
+    const withheld = Array.from({ length: tasks }, (_, task) => task).filter((task) => !given.has(task));
     return [...assigned].map(([memberId, own]) => ({
       memberId,
       memberAssignment: AssignerProtocol.MemberAssignment.encode({
         version: protocolVersion,
         assignment: Object.fromEntries(topics.map((topic) => [topic, own])),
-        userData: Buffer.from(JSON.stringify({ tasks: own, run, owners } satisfies GroupAssignment)),
+        userData: Buffer.from(JSON.stringify({ tasks: own, run, withheld, owners } satisfies GroupAssignment)),
       }),
     }));
   }

@@ -69,11 +69,18 @@ export class KafkaLog implements Log {
   }
 
   async #administer<Result>(doing: string, right: string, use: (admin: Admin) => Promise<Result>): Promise<Result> {
+    this.#admin ??= connectAdmin(this.#options);
+    const connecting = this.#admin;
+    let admin: Admin | undefined;
     try {
-      this.#admin ??= connectAdmin(this.#options);
-      return await use(await this.#admin);
+      admin = await connecting;
+      return await use(admin);
     } catch (error) {
-      this.#admin = undefined;
+      // Who answers can be asked again, whatever the answer was; a connection that brought none is of no use any more.
+      if (admin === undefined || typeOf(error) === "") {
+        if (this.#admin === connecting) this.#admin = undefined;
+        void admin?.disconnect().catch(() => {});
+      }
       throw kafkaError(error, doing, { right });
     }
   }

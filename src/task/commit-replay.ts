@@ -27,6 +27,8 @@ export interface CommitReplayOptions {
   readonly database: StateDatabase;
   /** Told how far it is: offsets of the commits topic behind it, and in all. */
   readonly progress: (applied: number, total: number) => void;
+  /** Gives the replay up. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -62,13 +64,15 @@ export class CommitReplay {
   /**
    * @param end of the commits topic
    * @returns the record of the last commit, or null when there was none
-   * @throws KAPPA_STATE_CORRUPT when the log does not hold what follows the local state
+   * @throws KAPPA_STATE_CORRUPT when the log does not hold what follows the local state; KAPPA_LOG_UNAVAILABLE when it does
+   *   not show all of it; the reason of the signal
    */
   async run(end: number): Promise<CommitRecord | null> {
     const { log, topic, partition } = this.#options;
     const local = this.#local;
     const start = Number(await log.startOffset(topic, partition));
-    const from = local === null ? await restoreFrom(log, topic, partition, start, end) : newerFromOf(local);
+    const { signal } = this.#options;
+    const from = local === null ? await restoreFrom(log, topic, partition, start, end, signal) : newerFromOf(local);
     if (local !== null && (from < start || from > end))
       throw this.#ofAnotherLog(`the log holds ${start} to ${end}, not ${from}`);
     const cursor = await log.openCursor(topic, partition, BigInt(from), "written");
@@ -84,9 +88,10 @@ export class CommitReplay {
   }
 
   async #apply(cursor: Cursor, from: number, end: number): Promise<void> {
-    const { database } = this.#options;
+    const { database, signal } = this.#options;
     const reader = new RecordBatchReader();
-    for (let batch = await batchBefore(cursor, end); batch !== undefined; batch = await batchBefore(cursor, end)) {
+    const next = (): Promise<RecordBatch | undefined> => batchBefore(cursor, end, signal);
+    for (let batch = await next(); batch !== undefined; batch = await next()) {
       reader.reset(batch.bytes);
       while (reader.next()) {
         const { json, changelog } = splitCommit(reader.value() as Buffer);
@@ -95,9 +100,9 @@ export class CommitReplay {
           this.#json = json;
         }
       }
-      const next = Number(cursor.position);
-      if (database.overfull) await this.#write(next);
-      await this.#pass(Math.min(next, end), from, end);
+      const position = Number(cursor.position);
+      if (database.overfull) await this.#write(position);
+      await this.#pass(Math.min(position, end), from, end);
     }
     this.#report(end, from, end);
   }
@@ -140,6 +145,7 @@ export class CommitReplay {
     }
     if (nowMs - this.#turnedMs < sliceMs && ++this.#batches < sliceBatches) return;
     await timers.turn();
+    this.#options.signal?.throwIfAborted();
     this.#turnedMs = clock.monotonic();
     this.#batches = 0;
   }
@@ -163,13 +169,25 @@ function newerFromOf({ newerFrom, sequence }: CommitRecord): number {
   return newerFrom ?? sequence + 1;
 }
 
-/** @throws KAPPA_TASK_FENCED when what is read was trimmed meanwhile */
-async function batchBefore(cursor: Cursor, end: number): Promise<RecordBatch | undefined> {
+/**
+ * @returns undefined at the end, and only there: a broker that has just come to lead a partition shows less for a moment
+ * @throws KAPPA_TASK_FENCED when what is read was trimmed meanwhile; KAPPA_LOG_UNAVAILABLE
+ */
+async function batchBefore(cursor: Cursor, end: number, signal?: AbortSignal): Promise<RecordBatch | undefined> {
+  if (Number(cursor.position) >= end) return undefined;
+  let batch: RecordBatch | undefined;
   try {
-    return Number(cursor.position) >= end ? undefined : await nextBatch(cursor);
+    batch = await nextBatch(cursor, signal);
   } catch (error) {
     throw trimmedByOwner(error);
   }
+  const { position } = cursor;
+  if (batch !== undefined || Number(position) >= end) return batch;
+  throw new KappaError(
+    "KAPPA_LOG_UNAVAILABLE",
+    `commits are shown up to ${position}, and ended at ${end} a moment ago: the log does not show all it holds`,
+    { position, end },
+  );
 }
 
 /**
@@ -179,18 +197,29 @@ async function batchBefore(cursor: Cursor, end: number): Promise<RecordBatch | u
  *   the commit that its last one names. Without them it would restore half of its state, or begin at the start of its
  *   input and do everything a second time
  */
-async function restoreFrom(log: Log, topic: string, partition: number, start: number, end: number): Promise<number> {
+async function restoreFrom(
+  log: Log,
+  topic: string,
+  partition: number,
+  start: number,
+  end: number,
+  signal?: AbortSignal,
+): Promise<number> {
   // A log may end with markers that are no records.
   for (let back = 1; ; back *= 2) {
     const from = Math.max(start, end - back);
     const cursor = await log.openCursor(topic, partition, BigInt(from), "written");
     const reader = new RecordBatchReader();
     let json: Buffer | null = null;
-    for (let batch = await batchBefore(cursor, end); batch !== undefined; batch = await batchBefore(cursor, end)) {
-      reader.reset(batch.bytes);
-      while (reader.next()) json = splitCommit(reader.value() as Buffer).json;
+    try {
+      const next = (): Promise<RecordBatch | undefined> => batchBefore(cursor, end, signal);
+      for (let batch = await next(); batch !== undefined; batch = await next()) {
+        reader.reset(batch.bytes);
+        while (reader.next()) json = splitCommit(reader.value() as Buffer).json;
+      }
+    } finally {
+      cursor.close();
     }
-    cursor.close();
     if (json !== null) {
       const needed = parseCommitRecord(json).restoreFrom;
       if (needed < start) throw commitsGone(topic, partition, start, needed);

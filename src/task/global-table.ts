@@ -79,19 +79,23 @@ export class GlobalTable {
         `topic "${node.topic}" does not exist; type: kappa topics create ${node.topic}`,
       );
     const cursors: Cursor[] = [];
+    const ends: number[] = [];
     for (let p = 0; p < topic.partitions; p++) {
+      ends.push(Number(await log.endOffset(node.topic, p, "written")));
       cursors.push(await log.openCursor(node.topic, p, await log.startOffset(node.topic, p), "written"));
     }
     const table = new GlobalTable(options, cursors);
-    for (const partition of table.#partitions) {
+    for (const [p, partition] of table.#partitions.entries()) {
       for (;;) {
         for (let looks = 1; !table.#readRest(partition) && signal?.aborted !== true; looks++) {
           if (looks % tellWaitEvery === 0) onWait?.(table.#waitsFor ?? "");
           await sleep(lookAgainMs);
         }
         const batch = partition.rest === null ? await nextBatch(partition.cursor) : undefined;
-        if (batch === undefined) break;
-        table.#read(partition, batch);
+        if (batch !== undefined) table.#read(partition, batch);
+        // A broker that has just come to lead a partition shows less for a moment.
+        else if (signal?.aborted || Number(partition.cursor.position) >= (ends[p] as number)) break;
+        else await sleep(lookAgainMs);
       }
     }
     return table;

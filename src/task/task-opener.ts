@@ -63,6 +63,8 @@ export interface TaskSurroundings {
   /** Opens the local database of a partition; `discard` throws away what is there. */
   openDatabase(partition: number, discard: boolean): Promise<StateDatabase>;
   readonly tap: TaskTap;
+  /** Gives the opening up: the task is not wanted here any more. */
+  readonly signal?: AbortSignal | undefined;
   readonly takeOverTap?: TakeOverTap | undefined;
   /** Told that local state was thrown away, and why. */
   onDiscard?(partition: number, reason: string): void;
@@ -209,10 +211,10 @@ function replayOf(
   database: StateDatabase,
   local: CommitRecord | null,
 ): CommitReplay {
-  const { log, clock, timers, meter } = around;
+  const { log, clock, timers, meter, signal } = around;
   const topic = commitsTopic(around.topology.applicationId);
   const progress = (applied: number, total: number): void => around.onRestore?.(partition, applied, total);
-  return new CommitReplay({ partition, topic, log, clock, timers, meter, database, progress }, local);
+  return new CommitReplay({ partition, topic, log, clock, timers, meter, database, progress, signal }, local);
 }
 
 interface StageSurroundings {
