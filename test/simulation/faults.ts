@@ -1,6 +1,6 @@
 import type { TaskStep } from "../../src/task/task.ts";
 import type { TakeOverStep } from "../../src/task/task-opener.ts";
-import type { RequestFault } from "./network.ts";
+import { type NetworkFault, type RequestFault, requestFaults } from "./network.ts";
 import type { Random } from "./random.ts";
 import type { Damage } from "./simulated-disk.ts";
 
@@ -49,6 +49,9 @@ export type Fault =
 
 export type FaultKind = Fault["kind"];
 
+/** Faults as they are counted: once something was hit by one. */
+export type HitKind = Exclude<FaultKind, "request"> | NetworkFault;
+
 interface Surroundings {
   readonly processes: number;
   readonly brokers: number;
@@ -75,11 +78,14 @@ const requests = [
   "EndTxn",
   "AddPartitionsToTxn",
   "Produce",
+  "Produce",
   "InitProducerId",
   "Heartbeat",
   "JoinGroup",
   "SyncGroup",
 ];
+
+export const hitKinds: readonly HitKind[] = [...kinds.filter((kind) => kind !== "request"), ...requestFaults];
 
 /** Three to six faults of some kinds: which kinds differs from seed to seed, so that some are alone. */
 export function planFaults(random: Random, around: Surroundings): Fault[] {
@@ -124,9 +130,7 @@ function faultOf(kind: FaultKind, random: Random, { processes, brokers, hosts, u
     case "storm":
       return [{ kind, atMs, forMs, faultShare: random.one([0, 0.02, 0.1]), delayMs: random.one([2, 40, 400]) }];
     case "request":
-      return [
-        { kind, atMs, request: random.one(requests), fault: random.one(["lost", "late", "unanswered"] as const) },
-      ];
+      return [{ kind, atMs, request: random.one(requests), fault: random.one(requestFaults) }];
     case "power-cut":
       return [{ kind, atMs, host: random.whole(0, hosts - 1) }];
     case "damage":

@@ -1,7 +1,6 @@
-import type { Step } from "./faults.ts";
+import type { HitKind, Step } from "./faults.ts";
 import { type Outcome, runScenario } from "./run.ts";
 import { type Scenario, scenarioOf } from "./scenario.ts";
-import { faultsMin } from "./world.ts";
 
 /** What one seed came to, as it travels between threads. */
 export interface SeedReport {
@@ -15,6 +14,7 @@ export interface SeedReport {
   readonly faults: number;
   readonly tasks: number;
   readonly deaths: readonly (readonly [Step, number])[];
+  readonly hits: readonly (readonly [HitKind, number])[];
 }
 
 /** One seed in so many is run twice: the simulation must be a function of its seed. */
@@ -27,22 +27,21 @@ export async function reportOf(seed: number): Promise<SeedReport> {
   const { world, virtualMs } = outcome;
   return {
     seed,
-    failure: outcome.failure?.message ?? (await otherwiseWrong(scenario, outcome)),
+    failure: outcome.failure?.message ?? (seed % twiceEvery === 0 ? await differenceTo(outcome, scenario) : null),
     virtualMs,
     realMs: performance.now() - startedMs,
     events: world.scheduler.events,
     records: scenario.arrivals.length,
-    faults: world.tally.faults,
+    faults: world.hits,
     tasks: scenario.partitions,
     deaths: [...world.tally.deaths],
+    hits: [...world.tally.hits],
   };
 }
 
-/** What is wrong with the simulation itself. */
-async function otherwiseWrong(scenario: Scenario, { world }: Outcome): Promise<string | null> {
-  if (world.tally.faults < faultsMin) return `only ${world.tally.faults} faults hit`;
-  if (scenario.seed % twiceEvery !== 0) return null;
-  const again = await runScenario(scenario);
+/** Runs a scenario again. @returns what is wrong with the simulation itself, or with what it runs */
+export async function differenceTo({ world }: Outcome, scenario: Scenario): Promise<string | null> {
+  const again = await runScenario(scenario, world.trace !== null);
   const [first, second] = [world.scheduler.traceHash, again.world.scheduler.traceHash];
   return first === second ? null : `two runs differ: traces ${first} and ${second}`;
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { type Step, steps } from "./faults.ts";
+import { type HitKind, hitKinds, type Step, steps } from "./faults.ts";
 import type { SeedReport } from "./seeds.ts";
 
 export interface SeriesOptions {
@@ -21,6 +21,8 @@ export interface Series {
   readonly seconds: number;
   /** How often a process died at each step. */
   readonly deaths: ReadonlyMap<Step, number>;
+  /** How many faults of each kind hit something. */
+  readonly hits: ReadonlyMap<HitKind, number>;
 }
 
 /** Seeds that failed once: they are run for ever. */
@@ -54,26 +56,40 @@ export async function runSeries(options: SeriesOptions): Promise<Series> {
       });
     }),
   );
-  const deaths = new Map<Step, number>(steps.map((step) => [step, 0]));
-  for (const report of reports)
-    for (const [step, count] of report.deaths) deaths.set(step, (deaths.get(step) ?? 0) + count);
+  const deaths = summed(steps, (report) => report.deaths, reports);
+  const hits = summed(hitKinds, (report) => report.hits, reports);
   const failures = reports.filter(({ failure }) => failure !== null).sort((a, b) => a.seed - b.seed);
-  return { reports, failures, threads, deaths, seconds: (performance.now() - startedMs) / 1000 };
+  return { reports, failures, threads, deaths, hits, seconds: (performance.now() - startedMs) / 1000 };
+}
+
+function summed<Kind>(
+  kinds: readonly Kind[],
+  countsOf: (report: SeedReport) => readonly (readonly [Kind, number])[],
+  reports: readonly SeedReport[],
+): Map<Kind, number> {
+  const sums = new Map(kinds.map((kind) => [kind, 0]));
+  for (const report of reports)
+    for (const [kind, count] of countsOf(report)) sums.set(kind, (sums.get(kind) ?? 0) + count);
+  return sums;
 }
 
 /** A series in a few lines. */
-export function summaryOf({ reports, failures, threads, seconds, deaths }: Series): string {
+export function summaryOf({ reports, failures, threads, seconds, deaths, hits }: Series): string {
   const sum = (of: (report: SeedReport) => number): number => reports.reduce((total, report) => total + of(report), 0);
   const mean = (of: (report: SeedReport) => number): string => (sum(of) / reports.length).toFixed(1);
   const busySeconds = sum(({ realMs }) => realMs) / 1000;
   const simulatedSeconds = sum(({ virtualMs }) => virtualMs) / 1000;
+  const rate = (within: number): string => ((60 * reports.length) / within).toFixed(0);
+  const listed = (counts: ReadonlyMap<string, number>): string =>
+    [...counts].map(([kind, count]) => `${kind} ${count}`).join(", ");
   return [
     `${reports.length} seeds, ${failures.length} failed, in ${seconds.toFixed(1)} s on ${threads} threads: ` +
-      `${((60 * reports.length) / seconds).toFixed(0)} a minute, ${((60 * reports.length) / busySeconds).toFixed(0)} a minute and thread`,
+      `${rate(seconds)} seeds a minute, ${rate(busySeconds)} a minute and thread`,
     `simulated ${(simulatedSeconds / 60).toFixed(1)} min, ${(simulatedSeconds / busySeconds).toFixed(0)} times as fast as real time`,
     `a seed: ${mean(({ tasks }) => tasks)} tasks, ${mean(({ records }) => records)} records, ` +
       `${mean(({ faults }) => faults)} faults, ${mean(({ events }) => events)} events`,
-    `deaths by step: ${[...deaths].map(([step, count]) => `${step} ${count}`).join(", ")}`,
+    `deaths by step: ${listed(deaths)}`,
+    `faults that hit: ${listed(hits)}`,
   ].join("\n");
 }
 

@@ -109,13 +109,18 @@ export class SimulatedDisk {
     });
   }
 
-  /** Loses what was not fsynced; every process of the host is dead by then. */
-  powerCut(): void {
+  /** Loses what was not fsynced; every process of the host is dead by then. @returns whether anything was lost */
+  powerCut(): boolean {
+    let cut = false;
     for (const folder of this.#folders.values()) {
       const keep = folder.batches.findLastIndex(({ synced }) => synced) + 1;
-      const lost = folder.batches.length - keep;
-      if (lost > 0) folder.rebuild(folder.batches.slice(0, keep + this.#random.whole(0, lost)));
+      const unsure = folder.batches.length - keep;
+      const lost = unsure > 0 ? unsure - this.#random.whole(0, unsure) : 0;
+      if (lost === 0) continue;
+      folder.rebuild(folder.batches.slice(0, -lost));
+      cut = true;
     }
+    return cut;
   }
 
   deleteAll(): void {

@@ -17,7 +17,7 @@ logConformance({
   open: async () => {
     const random = new Random(1);
     const scheduler = new Scheduler(random);
-    const network = new Network(scheduler, random, brokers);
+    const network = new Network(scheduler, random, brokers, () => {});
     const cluster = new SimulatedCluster(scheduler, random, network, brokers);
     const incarnation = new Incarnation("test", scheduler, () => {});
     const open = (): ProcessLog =>

@@ -1,6 +1,12 @@
 import type { TransactionSection } from "../../src/log/log.ts";
 import { Refusal } from "./network.ts";
 
+/** What a writer sends for one partition. */
+export interface Batch extends Pick<TransactionSection, "count" | "bytes" | "maxTimeMs"> {
+  /** Number of its first record among all that the writer of this epoch sent to the partition. */
+  readonly sequence: number;
+}
+
 /** Records of one append, or the marker that ends a transaction. */
 export interface Entry {
   readonly baseOffset: number;
@@ -27,10 +33,22 @@ interface OpenTransaction {
   readonly entries: Entry[];
 }
 
+/** What a partition remembers of a writer. */
+interface KnownWriter {
+  epoch: number;
+  nextSequence: number;
+  /** The newest batches of the epoch: one of these is taken for a copy when it comes again. */
+  readonly newest: { readonly sequence: number; readonly count: number; readonly baseOffset: number }[];
+}
+
+/** As many as a broker remembers. */
+const newestMax = 5;
+
 /**
  * A partition of a topic as a broker keeps it: appends of transactions that lie open until their marker comes, which
- * takes an offset as well. Readers see what is committed, up to the first record of the oldest open transaction.
- * Nothing is ever removed from `entries`: the judge looks at what was trimmed too.
+ * takes an offset as well. A batch that comes again is answered as the first time, and not appended. Readers see what is
+ * committed, up to the first record of the oldest open transaction. Nothing is ever removed from `entries`: the judge
+ * looks at what was trimmed too.
  */
 export class SimulatedPartition {
   readonly topic: string;
@@ -41,8 +59,7 @@ export class SimulatedPartition {
   startOffset = 0;
   #end = 0;
   readonly #open = new Map<string, OpenTransaction>();
-  /** Highest epoch that was seen of each writer. */
-  readonly #epochs = new Map<string, number>();
+  readonly #writers = new Map<string, KnownWriter>();
   /** Readers that wait for more. */
   #waiting: (() => void)[] = [];
 
@@ -74,10 +91,16 @@ export class SimulatedPartition {
     this.#moved();
   }
 
-  /** @returns offset of the first record @throws Refusal of an epoch that is over */
-  append(writer: string, epoch: number, section: Pick<TransactionSection, "count" | "bytes" | "maxTimeMs">): number {
-    this.#checkEpoch(writer, epoch);
-    const { count, bytes, maxTimeMs } = section;
+  /** @returns offset of the first record @throws Refusal of an epoch that is over, or where a batch is missing */
+  append(writer: string, epoch: number, { sequence, count, bytes, maxTimeMs }: Batch): number {
+    const known = this.#known(writer, epoch);
+    if (epoch < known.epoch) throw new Refusal("INVALID_PRODUCER_EPOCH");
+    const copied = known.newest.find((each) => each.sequence === sequence && each.count === count);
+    if (copied !== undefined) return copied.baseOffset;
+    if (sequence !== known.nextSequence) throw new Refusal("OUT_OF_ORDER_SEQUENCE_NUMBER");
+    known.nextSequence += count;
+    known.newest.push({ sequence, count, baseOffset: this.#end });
+    if (known.newest.length > newestMax) known.newest.shift();
     const entry: Entry = { baseOffset: this.#end, count, bytes, maxTimeMs, state: "open" };
     const open = this.#open.get(writer);
     if (open === undefined) this.#open.set(writer, { firstOffset: this.#end, entries: [entry] });
@@ -86,9 +109,13 @@ export class SimulatedPartition {
     return entry.baseOffset;
   }
 
-  #checkEpoch(writer: string, epoch: number): void {
-    if (epoch < (this.#epochs.get(writer) ?? -1)) throw new Refusal("INVALID_PRODUCER_EPOCH");
-    this.#epochs.set(writer, epoch);
+  /** A new epoch begins its sequence anew. */
+  #known(writer: string, epoch: number): KnownWriter {
+    const known = this.#writers.get(writer);
+    if (known !== undefined && known.epoch >= epoch) return known;
+    const fresh = { epoch, nextSequence: 0, newest: [] };
+    this.#writers.set(writer, fresh);
+    return fresh;
   }
 
   #push(entry: Entry): void {
@@ -103,7 +130,7 @@ export class SimulatedPartition {
 
   /** Ends the transaction of a writer, whether or not it has written here. */
   mark(writer: string, epoch: number, state: "committed" | "aborted"): void {
-    this.#epochs.set(writer, Math.max(epoch, this.#epochs.get(writer) ?? -1));
+    this.#known(writer, epoch);
     for (const entry of this.#open.get(writer)?.entries ?? []) entry.state = state;
     this.#open.delete(writer);
     this.#push({ baseOffset: this.#end, count: 1, bytes: null, maxTimeMs: 0, state });

@@ -3,6 +3,7 @@ import { kafkaError, typeOf } from "../../src/log/kafka-error.ts";
 import type { Appended, TransactionSection, Writer } from "../../src/log/log.ts";
 import { checkTransactionBytes } from "../../src/log/transaction.ts";
 import type { ProcessLog } from "./process-log.ts";
+import type { Batch, SimulatedPartition } from "./simulated-partition.ts";
 
 /** How long the coordinator may say that it is busy, in ms; as in `kafka-writer.ts`. */
 const patienceMs = 30_000;
@@ -33,6 +34,8 @@ export class SimulatedWriter implements Writer {
   readonly id: string;
   readonly #log: ProcessLog;
   readonly #waiting: Pending[] = [];
+  /** Of the next record by partition. */
+  readonly #sequences = new Map<SimulatedPartition, number>();
   #epoch = -1;
   #failure: KappaError | undefined;
   #running: Promise<void> | undefined;
@@ -118,16 +121,25 @@ export class SimulatedWriter implements Writer {
         ),
       ),
     );
-    const byLeader = Map.groupBy(placed, ({ at }) => at.leader);
+    const numbered = placed.map(({ part, at }) => ({ part, at, batch: this.#batch(part, at) }));
+    const byLeader = Map.groupBy(numbered, ({ at }) => at.leader);
     const sent = [...byLeader].map(([leader, batches]) =>
       network.request(incarnation, leader, "Produce", () =>
-        batches.map(({ part, at }) => cluster.produce(own, at, batchOf(part))),
+        batches.map(({ at, batch }) => cluster.produce(own, at, batch)),
       ),
     );
     const answers = await Promise.all(sent);
     for (const [i, batches] of [...byLeader.values()].entries())
       for (const [j, { part }] of batches.entries()) part.baseOffset = answers[i]?.[j] as number;
     await this.#ask("EndTxn", () => cluster.endTransaction(own, true));
+  }
+
+  #batch({ chunks, count, maxTimeMs }: Part, at: SimulatedPartition): Batch {
+    const sequence = this.#sequences.get(at) ?? 0;
+    this.#sequences.set(at, sequence + count);
+    const [first] = chunks;
+    const bytes = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+    return { sequence, count, bytes, maxTimeMs };
   }
 
   async close(): Promise<void> {
@@ -153,9 +165,4 @@ function gathered(
     part.maxTimeMs = Math.max(part.maxTimeMs, maxTimeMs);
     return { part, first };
   });
-}
-
-function batchOf({ chunks, count, maxTimeMs }: Part): { count: number; bytes: Buffer; maxTimeMs: number } {
-  const [first] = chunks;
-  return { count, maxTimeMs, bytes: chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks) };
 }

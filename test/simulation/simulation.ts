@@ -1,8 +1,9 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { unmetDemands } from "./demands.ts";
 import { runScenario } from "./run.ts";
 import { scenarioOf } from "./scenario.ts";
-import { shrunk } from "./seeds.ts";
+import { differenceTo, shrunk } from "./seeds.ts";
 import { failureText, regressionSeeds, runSeries, summaryOf } from "./series.ts";
 
 const usage = `npm run simulation -- [--seeds 1000] [--from 1] [--threads 2] [--stop]   many seeds, or up to the first that fails
@@ -37,7 +38,9 @@ async function many(): Promise<void> {
     },
   });
   console.log(summaryOf(series));
-  if (series.failures.length > 0) process.exitCode = 1;
+  const unmet = unmetDemands(series);
+  for (const line of unmet) console.log(`unmet: ${line}`);
+  if (series.failures.length > 0 || unmet.length > 0) process.exitCode = 1;
 }
 
 async function one(seed: number): Promise<void> {
@@ -47,10 +50,12 @@ async function one(seed: number): Promise<void> {
   console.log(JSON.stringify(rest));
   console.log(`${arrivals.length} records, processes started at ${starts.map(Math.round).join(", ")} ms`);
   for (const fault of faults) console.log(JSON.stringify(fault));
-  const { world, failure, virtualMs } = await runScenario(scenario, values.trace);
+  const outcome = await runScenario(scenario, values.trace);
+  const { world, failure, virtualMs } = outcome;
   for (const line of world.trace ?? []) console.log(line);
   console.log(`trace ${world.scheduler.traceHash}, ${world.scheduler.events} events, ${virtualMs.toFixed(0)} ms`);
-  if (failure === null) return;
-  console.log(failure.stack ?? failure.message);
+  const wrong = failure === null ? await differenceTo(outcome, scenario) : (failure.stack ?? failure.message);
+  if (wrong === null) return;
+  console.log(wrong);
   process.exitCode = 1;
 }

@@ -9,7 +9,7 @@ import {
   repartitionTopic,
   type Topology,
 } from "../../src/topology/graph.ts";
-import type { Fault, Step } from "./faults.ts";
+import type { Fault, HitKind, Step } from "./faults.ts";
 import { GroupCoordinator } from "./group-coordinator.ts";
 import { Incarnation } from "./incarnation.ts";
 import { Network } from "./network.ts";
@@ -40,7 +40,8 @@ interface Slot {
 export interface Tally {
   /** Deaths at a step, by step; not those that came some deliveries later. */
   readonly deaths: Map<Step, number>;
-  faults: number;
+  /** Faults that hit something: a plan that meets nobody is none. */
+  readonly hits: Map<HitKind, number>;
   restarts: number;
 }
 
@@ -50,7 +51,7 @@ export class World {
   readonly scheduler: Scheduler;
   readonly cluster: SimulatedCluster;
   readonly topology: Topology;
-  readonly tally: Tally = { deaths: new Map(), faults: 0, restarts: 0 };
+  readonly tally: Tally = { deaths: new Map(), hits: new Map(), restarts: 0 };
   /** What happened, a line each; only when asked for. */
   readonly trace: string[] | null;
   /** What a process ended with although it could have gone on. */
@@ -75,7 +76,7 @@ export class World {
     this.#random = random;
     this.#written = written;
     this.scheduler = new Scheduler(random);
-    this.#network = new Network(this.scheduler, random, scenario.brokers);
+    this.#network = new Network(this.scheduler, random, scenario.brokers, (fault) => this.#hit(fault));
     this.#network.usualDelayMs = scenario.delayMs;
     this.cluster = new SimulatedCluster(this.scheduler, random, this.#network, scenario.brokers);
     this.cluster.markerMs = scenario.markerMs;
@@ -146,7 +147,10 @@ export class World {
   #start(slot: Slot): void {
     if (slot.process !== null) return;
     const name = `process ${slot.number}.${++slot.life}`;
-    const incarnation = new Incarnation(name, this.scheduler, () => this.#die(slot, incarnation, null));
+    const incarnation = new Incarnation(name, this.scheduler, () => {
+      this.#hit("die-at");
+      this.#die(slot, incarnation, null);
+    });
     const { cluster, scheduler } = this;
     const { transactionTimeoutMs } = this.scenario;
     this.note(() => `${name} starts`);
@@ -187,11 +191,11 @@ export class World {
     const death = this.#deaths[at];
     if (death === undefined || --death.left > 0) return;
     this.#deaths.splice(at, 1);
-    this.tally.faults++;
     if (death.fault.later > 0) {
       incarnation.dieAfter(death.fault.later);
       return;
     }
+    this.#hit("die-at");
     this.tally.deaths.set(step, (this.tally.deaths.get(step) ?? 0) + 1);
     this.#die(slot, incarnation, step);
   }
@@ -221,11 +225,27 @@ export class World {
       this.#deaths.push({ fault, left: fault.nth });
       return;
     }
-    if (this.#suffer(fault)) this.tally.faults++;
+    if (fault.kind === "request") {
+      this.#network.plan(fault.request, fault.fault);
+      return;
+    }
+    if (this.#suffer(fault)) this.#hit(fault.kind);
   }
 
-  /** @returns whether it hit anything */
-  #suffer(fault: Exclude<Fault, { kind: "die-at" }>): boolean {
+  #hit(kind: HitKind): void {
+    const { hits } = this.tally;
+    hits.set(kind, (hits.get(kind) ?? 0) + 1);
+  }
+
+  /** Faults that hit something so far. */
+  get hits(): number {
+    let sum = 0;
+    for (const count of this.tally.hits.values()) sum += count;
+    return sum;
+  }
+
+  /** @returns whether it hit anything at once; what is up to the network is counted when a request meets it */
+  #suffer(fault: Exclude<Fault, { kind: "die-at" } | { kind: "request" }>): boolean {
     switch (fault.kind) {
       case "die":
         return this.#kill(fault.process);
@@ -241,22 +261,22 @@ export class World {
       case "outage":
         this.#network.setUp(fault.broker, false);
         this.scheduler.after(fault.forMs, () => this.#network.setUp(fault.broker, true));
-        return true;
+        return false;
       case "storm":
         this.#network.weather = fault;
         this.scheduler.after(fault.forMs, () => this.#network.calmDown());
-        return true;
-      case "request":
-        this.#network.plan(fault.request, fault.fault);
-        return true;
-      case "power-cut":
-        for (const slot of this.#slots) if (slot.host === fault.host) this.#kill(slot.number);
-        this.#disks[fault.host]?.powerCut();
-        return true;
+        return false;
+      case "power-cut": {
+        const killed = this.#slots.filter(({ host, number }) => host === fault.host && this.#kill(number));
+        return this.#disks[fault.host]?.powerCut() === true || killed.length > 0;
+      }
       case "damage": {
         const slot = this.#slots[fault.process] as Slot;
-        this.#kill(fault.process);
-        return this.#disks[slot.host]?.damage(fault.damage) != null;
+        const killed = this.#kill(fault.process);
+        const damaged = this.#disks[slot.host]?.damage(fault.damage) != null;
+        // Where there was no database to damage, somebody died all the same.
+        if (killed && !damaged) this.#hit("die");
+        return damaged;
       }
       default:
         return fault satisfies never;
@@ -286,12 +306,12 @@ export class World {
 
   /** Faults that were planned and hit nothing are made up for. */
   #topUp(): void {
-    if (this.tally.faults >= faultsMin) {
+    if (this.hits >= faultsMin) {
       this.scheduler.after(healedAfterMs, () => this.#heal());
       return;
     }
     const running = this.#slots.filter(({ process }) => process !== null);
-    if (running.length > 0 && this.#kill(this.#random.one(running).number)) this.tally.faults++;
+    if (running.length > 0 && this.#kill(this.#random.one(running).number)) this.#hit("die");
     this.scheduler.after(this.#random.between(20, 100), () => this.#topUp());
   }
 
