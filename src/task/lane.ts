@@ -30,17 +30,19 @@ export interface LaneStart {
   /** Nothing that sorts before this comes after that row. */
   readonly orderTimeMs: number;
   readonly rank: number;
-  /** Whether the upstream task had said, in this run, that it has no more. */
-  readonly caughtUp: boolean;
+  /** The run in which the upstream task had said last that it has no more; 0 for none. */
+  readonly caughtUpIn: number;
 }
 
 /** What the upstream tasks of a stage have said, as a commit record keeps it: one value a lane. */
 export interface LanesHeard {
-  /** Number of the run: that a task has caught up counts in no other. */
-  readonly generation: number;
   readonly orderTimeMs: readonly number[];
   readonly rank: readonly number[];
-  readonly caughtUp: readonly boolean[];
+  /**
+   * The run in which the task said last that it has no more, 0 for none; it counts in no other. Not only of the run that
+   * the commit was made in: a process that has not heard of a new one yet takes what is said in it, and it is said once.
+   */
+  readonly caughtUpIn: readonly number[];
 }
 
 /**
@@ -62,9 +64,10 @@ export class Lane implements RowSource {
   #taken: number;
   #frontierTimeMs: number;
   #frontierRank: number;
-  #caughtUp = false;
-  /** Whether the commit that the lane goes on from says that the upstream task had caught up. */
-  readonly #wasCaughtUp: boolean;
+  /** See `LanesHeard`. */
+  #caughtUpIn = 0;
+  /** The same as of the commit that the lane goes on from. */
+  readonly #wasCaughtUpIn: number;
   spoken = 0;
   heldBytes = 0;
 
@@ -77,7 +80,7 @@ export class Lane implements RowSource {
     this.#consumed = from.consumed;
     this.#taken = this.#frontierTimeMs = from.orderTimeMs;
     this.#frontierRank = from.rank;
-    this.#wasCaughtUp = from.caughtUp;
+    this.#wasCaughtUpIn = from.caughtUpIn;
     this.#intake = intake;
   }
 
@@ -90,7 +93,7 @@ export class Lane implements RowSource {
     }
     this.#frontierTimeMs = frame.frontierTimeMs;
     this.#frontierRank = frame.frontierRank;
-    this.#caughtUp = frame.caughtUp && frame.generation === this.#generation;
+    this.#caughtUpIn = frame.caughtUp ? frame.generation : 0;
     this.spoken++;
   }
 
@@ -122,11 +125,11 @@ export class Lane implements RowSource {
 
   /** Whether the upstream task said that it has no more, whether or not its rows were taken. */
   get heardCaughtUp(): boolean {
-    return this.#caughtUp;
+    return this.#caughtUpIn === this.#generation;
   }
 
   get caughtUp(): boolean {
-    return this.#caughtUp && this.#empty;
+    return this.heardCaughtUp && this.#empty;
   }
 
   get #empty(): boolean {
@@ -141,14 +144,15 @@ export class Lane implements RowSource {
     return this.#empty ? this.#frontierRank : 0;
   }
 
-  /** Whether the upstream task said last that it has no more, be it before the task was opened; of what is not held. */
-  get promisedCaughtUp(): boolean {
-    return this.spoken === 0 ? this.#wasCaughtUp : this.caughtUp;
+  /** Where the upstream task said last that it has no more, be it before the task was opened; of what is not held. */
+  get promisedCaughtUpIn(): number {
+    if (this.spoken === 0) return this.#wasCaughtUpIn;
+    return this.#empty ? this.#caughtUpIn : 0;
   }
 
   /** Every frame that was there when the task was opened has been read: who was silent meanwhile is as it was. */
   readToEnd(): void {
-    if (this.spoken === 0 && this.#wasCaughtUp) this.#caughtUp = true;
+    if (this.spoken === 0) this.#caughtUpIn = this.#wasCaughtUpIn;
   }
 
   /** Counter of the last row taken. */
@@ -240,17 +244,14 @@ export class LaneInput {
   readonly topic: string;
   readonly lanes: readonly Lane[];
   readonly #cursor: Cursor;
-  readonly #generation: number;
   readonly #reader = new RecordBatchReader();
   readonly #frame = new RepartitionFrame();
   #next: number;
   #readToEnd = false;
 
-  /** @param generation of this run */
-  constructor(topic: string, cursor: Cursor, generation: number, lanes: readonly Lane[]) {
+  constructor(topic: string, cursor: Cursor, lanes: readonly Lane[]) {
     this.topic = topic;
     this.#cursor = cursor;
-    this.#generation = generation;
     this.lanes = lanes;
     this.#next = Number(cursor.position);
   }
@@ -288,10 +289,9 @@ export class LaneInput {
   get heard(): LanesHeard {
     const { lanes } = this;
     return {
-      generation: this.#generation,
       orderTimeMs: lanes.map((lane) => lane.promisedTimeMs),
       rank: lanes.map((lane) => lane.promisedRank),
-      caughtUp: lanes.map((lane) => lane.promisedCaughtUp),
+      caughtUpIn: lanes.map((lane) => lane.promisedCaughtUpIn),
     };
   }
 

@@ -306,7 +306,7 @@ async function openLanes(
   const lanes = [...upstream].flatMap((_, feeder) =>
     Array.from(
       { length: partitions },
-      (_, task) => new Lane(ports, generation, laneStart(from, feeder * partitions + task, generation), intake),
+      (_, task) => new Lane(ports, generation, laneStart(from, feeder * partitions + task), intake),
     ),
   );
   const start = await log.startOffset(topic, partition);
@@ -320,15 +320,15 @@ async function openLanes(
   }
   const cursor = await log.openCursor(topic, partition, offset, "written");
   opened.push(() => cursor.close());
-  return new LaneInput(topic, cursor, generation, lanes);
+  return new LaneInput(topic, cursor, lanes);
 }
 
-function laneStart(from: LanePosition | undefined, lane: number, generation: number): LaneStart {
+function laneStart(from: LanePosition | undefined, lane: number): LaneStart {
   return {
     consumed: from?.consumed[lane] ?? -1,
     orderTimeMs: from?.heard?.orderTimeMs[lane] ?? beginningOfTimeMs,
     rank: from?.heard?.rank[lane] ?? 0,
-    caughtUp: from?.heard?.generation === generation && from.heard.caughtUp[lane] === true,
+    caughtUpIn: from?.heard?.caughtUpIn[lane] ?? 0,
   };
 }
 
