@@ -1,7 +1,9 @@
 import { KappaError, messageOf } from "../core/errors.ts";
 import type { KafkaCluster, KafkaConfig } from "../log/kafka-cluster.ts";
+import { typeOf } from "../log/kafka-error.ts";
 import type { Config } from "./config.ts";
 import { bad, type CheckResult, good, worth } from "./health-check.ts";
+import { grantRights, kafkaFix } from "./kafka-refusal.ts";
 
 /** Options of brokers that bound what this process asks of them. */
 const brokerOptions = [
@@ -90,6 +92,8 @@ export async function checkGroup(cluster: Pick<KafkaCluster, "group">, groupId: 
       "end them, or run under another application id: the name in new TopologyBuilder(NAME)",
     );
   } catch (error) {
-    return bad(name, messageOf(error), "kappa acls TOPOLOGY --principal User:NAME");
+    if (typeOf(error) !== "") return bad(name, messageOf(error), kafkaFix(error));
+    // kafkajs drops why nobody names a coordinator. The brokers have just answered, so it is not that they are away.
+    return bad(name, `cannot be looked at; most likely the user lacks Read on group ${groupId}`, grantRights);
   }
 }

@@ -7,6 +7,7 @@ import type { DataFolder } from "./data-folder.ts";
 import { exitCodes } from "./exit-code.ts";
 import { bad, type CheckResult } from "./health-check.ts";
 import { configOptions, type Invocation } from "./invocation.ts";
+import { kafkaFix } from "./kafka-refusal.ts";
 import { KafkaLogAccess, type LogAccess } from "./log-access.ts";
 import { checkMachine, checkOwner } from "./machine-checks.ts";
 import { jsonLine } from "./plain-text.ts";
@@ -29,18 +30,23 @@ export function doctorVerb(invocation: Invocation): CommandUnknownOpts {
       const checks = await checkMachine(folder, invocation.path(config.stateDir));
       checks.push(...(await checkServices(invocation, loaded, folder)));
       if (module !== undefined) {
-        const reachable = checks.every(({ name, ok }) => ok || name !== "kafka");
-        checks.push(...(await topologyChecks(invocation, folder, loaded, module, options.param, reachable)));
+        const away = new Set(checks.filter(({ ok }) => !ok).map(({ name }) => name));
+        const asked = { folder, loaded, module, parameters: options.param, away };
+        checks.push(...(await topologyChecks(invocation, asked)));
       }
       for (const check of checks) terminal.print(options.json ? jsonLine(check) : lineOf(check));
-      const faults = checks.filter(({ ok }) => !ok);
+      const looked = checks.filter(({ skipped }) => !skipped);
+      const faults = looked.filter(({ ok }) => !ok);
       if (faults.length > 0) invocation.exitCode = exitCodes.no;
       const warnings = checks.filter(({ warning }) => warning).length;
       const worthMending = warnings === 0 ? "" : `, ${warnings} worth mending`;
-      const verdict = faults.length === 0 ? "all is well" : `${faults.length} of ${checks.length} checks failed`;
+      const verdict = faults.length === 0 ? "all is well" : `${faults.length} of ${looked.length} checks failed`;
       terminal.say(`${verdict}${worthMending}`);
-      const [fix] = faults.map((fault) => fault.fix).filter((each) => each?.startsWith("kappa "));
-      invocation.next(fix ?? `kappa run ${module ?? "TOPOLOGY.ts"}`, command);
+      const [fault] = faults;
+      if (fault === undefined) invocation.next(`kappa run ${module ?? "TOPOLOGY.ts"}`, command);
+      else if (fault.fix?.startsWith("npm ")) terminal.next(fault.fix);
+      // What is no command is to be done; then it is looked again.
+      else invocation.next(fault.fix?.startsWith("kappa ") ? fault.fix : ["kappa doctor", module].join(" "), command);
     });
   for (const option of configOptions(["stateDir", "httpHost", "httpPort"])) verb.addOption(option);
   return verb;
@@ -66,14 +72,17 @@ async function checkServices(invocation: Invocation, loaded: LoadedConfig, folde
   return checks;
 }
 
-async function topologyChecks(
-  invocation: Invocation,
-  folder: DataFolder,
-  config: LoadedConfig,
-  module: string,
-  parameters: TopologyParameters,
-  kafkaReachable: boolean,
-): Promise<CheckResult[]> {
+interface TopologyQuestion {
+  readonly folder: DataFolder;
+  readonly loaded: LoadedConfig;
+  readonly module: string;
+  readonly parameters: TopologyParameters;
+  /** Names of the checks that failed: what they looked at is not asked again. */
+  readonly away: ReadonlySet<string>;
+}
+
+async function topologyChecks(invocation: Invocation, question: TopologyQuestion): Promise<CheckResult[]> {
+  const { folder, loaded, module, parameters, away } = question;
   let topology: Awaited<ReturnType<typeof loadTopology>>;
   try {
     topology = await loadTopology({ module: invocation.path(module), parameters });
@@ -81,21 +90,44 @@ async function topologyChecks(
     const code = error instanceof KappaError ? error.code : "an error in the module";
     return [bad("topology", `${messageOf(error)} (${code})`, `mend ${module}`)];
   }
-  const access = kafkaReachable ? invocation.logOf(config, "kappa-doctor") : null;
-  const log = access instanceof KafkaLogAccess || existsSync(folder.logDirectory) ? await access?.read() : undefined;
-  const registry = folder.hasRegistry ? await folder.registry() : null;
   const { checkTopology } = await import("./topology-checks.ts");
+  const { clock } = invocation;
+  const faults: CheckResult[] = [];
+  const access = away.has("kafka") ? null : invocation.logOf(loaded, "kappa-doctor");
+  const log = await opened("topics", away.has("kafka"), faults, async () =>
+    access instanceof KafkaLogAccess || existsSync(folder.logDirectory) ? ((await access?.read()) ?? null) : null,
+  );
+  const registry = await opened("schemas", away.has("schema registry"), faults, async () =>
+    folder.hasRegistry ? await folder.registry() : null,
+  );
   try {
-    const checks = await checkTopology(topology, log ?? null, registry, invocation.clock);
-    if (!(access instanceof KafkaLogAccess) || log === undefined) return checks;
+    const checks = [...faults, ...(await checkTopology(topology, { log, registry, clock }))];
+    if (!(access instanceof KafkaLogAccess) || log === null || log === "away") return checks;
     const { checkOnKafka } = await import("./kafka-checks.ts");
-    return [...checks, ...(await checkOnKafka(access, topology, log, invocation.clock))];
+    return [...checks, ...(await checkOnKafka(access, topology, log, clock))];
   } finally {
-    await log?.close();
+    if (registry !== "away") await registry?.close();
+    if (log !== "away") await log?.close();
   }
 }
 
-function lineOf({ name, ok, warning, detail, fix }: CheckResult): string {
-  const line = `${warning ? "!" : ok ? "✓" : "✗"} ${name}  ${detail}`;
+/** What is asked about `name`; `"away"` where that makes no sense, a fault more when it cannot be opened. */
+async function opened<Source>(
+  name: string,
+  away: boolean,
+  faults: CheckResult[],
+  open: () => Promise<Source>,
+): Promise<Source | "away"> {
+  if (away) return "away";
+  try {
+    return await open();
+  } catch (error) {
+    faults.push(bad(name, messageOf(error), kafkaFix(error)));
+    return "away";
+  }
+}
+
+function lineOf({ name, ok, warning, skipped, detail, fix }: CheckResult): string {
+  const line = `${skipped ? "-" : warning ? "!" : ok ? "✓" : "✗"} ${name}  ${detail}`;
   return fix === undefined ? line : `${line}\n    fix: ${fix}`;
 }

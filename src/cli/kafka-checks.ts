@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import { KappaError, messageOf } from "../core/errors.ts";
+import { messageOf } from "../core/errors.ts";
 import { KafkaCluster } from "../log/kafka-cluster.ts";
 import { requireRights } from "../log/kafka-rights.ts";
 import type { Log } from "../log/log.ts";
@@ -8,7 +8,8 @@ import type { Topology } from "../topology/graph.ts";
 import { lateRightsOf, rightsOf } from "./application-rights.ts";
 import { checkBrokers, checkGroup } from "./broker-checks.ts";
 import type { Config } from "./config.ts";
-import { bad, type CheckResult, good } from "./health-check.ts";
+import { bad, type CheckResult, caught, good } from "./health-check.ts";
+import { kafkaFix } from "./kafka-refusal.ts";
 import type { KafkaLogAccess } from "./log-access.ts";
 import { checkTopicPolicies, type TopicRole } from "./topic-policy-checks.ts";
 
@@ -23,7 +24,7 @@ export async function checkKafka(access: KafkaLogAccess, config: Config): Promis
     await (await access.read()).close();
     return await withCluster(access, (cluster) => checkBrokers(cluster, config, where));
   } catch (error) {
-    return [bad("kafka", messageOf(error), fixOf(error))];
+    return [bad("kafka", messageOf(error), kafkaFix(error))];
   }
 }
 
@@ -35,17 +36,31 @@ export async function checkOnKafka(
   clock: Clock,
 ): Promise<CheckResult[]> {
   const topics = new Map<string, TopicRole>();
-  for (const [name, role] of rolesOf(topology)) if ((await log.topic(name)) !== undefined) topics.set(name, role);
-  return await withCluster(access, async (cluster) => {
-    const { brokers } = await cluster.describe();
-    const servers = access.kafka.bootstrapServers.join(",");
-    return [
-      ...(await checkTopicPolicies({ cluster, topics, brokers: brokers.length, servers })),
-      await checkGroup(cluster, topology.applicationId),
-      await checkRights(access, topology, topics, log, clock),
-    ];
-  });
+  const unseen: CheckResult[] = [];
+  const read = new Set([...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)].map(topicOf));
+  for (const [name, role] of rolesOf(topology)) {
+    try {
+      if ((await log.topic(name)) !== undefined) topics.set(name, role);
+    } catch (error) {
+      // Of topics that are read it has been said.
+      if (!read.has(name)) unseen.push(bad(`topic ${name}`, messageOf(error), kafkaFix(error)));
+    }
+  }
+  const found = await caught("topic policies", kafkaFix, () =>
+    withCluster(access, async (cluster) => {
+      const { brokers } = await cluster.describe();
+      const servers = access.kafka.bootstrapServers.join(",");
+      const policies = { cluster, topics, brokers: brokers.length, servers };
+      return [
+        ...(await caught("topic policies", kafkaFix, () => checkTopicPolicies(policies))),
+        await checkGroup(cluster, topology.applicationId),
+      ];
+    }),
+  );
+  return [...unseen, ...found, await checkRights(access, topology, topics, log, clock)];
 }
+
+const topicOf = ({ topic }: { readonly topic: string }): string => topic;
 
 function rolesOf(topology: Topology): Map<string, TopicRole> {
   const roles = new Map<string, TopicRole>();
@@ -74,7 +89,7 @@ async function checkRights(
     const rest = absent.length === 0 ? "" : `; ${absent.length} that are not there yet could not be tried`;
     return good("rights", `${topics.size} topics may be read and written as needed${rest}`);
   } catch (error) {
-    return bad("rights", messageOf(error), fixOf(error));
+    return bad("rights", messageOf(error), kafkaFix(error));
   }
 }
 
@@ -100,10 +115,4 @@ async function withCluster<Answer>(
   } finally {
     await cluster.close();
   }
-}
-
-function fixOf(error: unknown): string {
-  const code = error instanceof KappaError ? error.code : undefined;
-  if (code === "KAPPA_LOG_UNAVAILABLE") return "npm run stack";
-  return code === "KAPPA_LOG_REFUSED" ? "kappa acls TOPOLOGY --principal User:NAME" : "kappa config";
 }

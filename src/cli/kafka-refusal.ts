@@ -1,4 +1,5 @@
-import { type KappaError, messageOf } from "../core/errors.ts";
+import { KappaError, messageOf } from "../core/errors.ts";
+import { typeOf } from "../log/kafka-error.ts";
 import { listenerSpeech } from "../log/kafka-listener.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
 
@@ -66,4 +67,18 @@ async function cutOff({ bootstrapServers, tls, sasl }: KafkaOptions): Promise<st
   if (sasl !== undefined) return undefined;
   const protocol = tls === undefined ? "SASL_PLAINTEXT" : "SASL_SSL";
   return `the listener wants a user; set KAFKA_SECURITY_PROTOCOL=${protocol}, KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD`;
+}
+
+/** What mends a right that is missing. */
+export const grantRights = "kappa acls TOPOLOGY --principal User:NAME";
+
+/** What mends an error of Kafka, for who typed `kappa doctor`. */
+export function kafkaFix(error: unknown): string {
+  const code = error instanceof KappaError ? error.code : undefined;
+  if (code === "KAPPA_LOG_UNAVAILABLE") return "npm run stack";
+  if (code !== "KAPPA_LOG_REFUSED") return "kappa config";
+  // A right is granted; of a connection that is refused the message names what to set.
+  return typeOf(error).endsWith("AUTHORIZATION_FAILED")
+    ? grantRights
+    : "set what it names; kappa config shows what is set, and where";
 }

@@ -1,7 +1,8 @@
-import { KappaError } from "../core/errors.ts";
+import { messageOf } from "../core/errors.ts";
 import type { KafkaCluster, KafkaConfig, TopicReplicas } from "../log/kafka-cluster.ts";
 import { replicasWanted } from "./broker-checks.ts";
 import { bad, type CheckResult, good, worth } from "./health-check.ts";
+import { kafkaFix } from "./kafka-refusal.ts";
 
 /**
  * What an application does with a topic. `stream` and `table`: reads it, and somebody else has made it. `frames`: writes
@@ -46,8 +47,7 @@ export async function checkTopicPolicies(options: TopicPolicyOptions): Promise<C
     try {
       config = await cluster.topicConfig(name, topicOptions);
     } catch (error) {
-      if (!(error instanceof KappaError) || error.code !== "KAPPA_LOG_REFUSED") throw error;
-      checks.push(bad(`topic ${name}`, error.message, "kappa acls TOPOLOGY --principal User:NAME"));
+      checks.push(bad(`topic ${name}`, messageOf(error), kafkaFix(error)));
       continue;
     }
     const policy = new TopicPolicy(name, role, config, options);

@@ -8,14 +8,23 @@ import { compileRules } from "../scoring/compiled-rules.ts";
 import { isGlobalTable, partitionedInputs } from "../task/application.ts";
 import { loadModels } from "../task/models.ts";
 import type { Input, RulesNode, SinkNode, Topology } from "../topology/graph.ts";
-import { bad, type CheckResult, good } from "./health-check.ts";
+import { bad, type CheckResult, caught, good, skipped } from "./health-check.ts";
+import { kafkaFix } from "./kafka-refusal.ts";
+import { registryFix } from "./service-checks.ts";
+
+/** What the checks of a topology may ask. */
+export interface TopologySources {
+  /** Null: there is none yet. `"away"`: it has failed a check, and nothing is known of its topics. */
+  readonly log: Log | null | "away";
+  /** The same of the registry and its schemas. */
+  readonly registry: SchemaRegistry | null | "away";
+  readonly clock: Clock;
+}
 
 /** What a topology needs to run: topics, schemas, rules, models. */
 export async function checkTopology(
   topology: Topology,
-  log: Log | null,
-  registry: SchemaRegistry | null,
-  clock: Clock,
+  { log, registry, clock }: TopologySources,
 ): Promise<CheckResult[]> {
   const inputs: Input[] = [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)];
   const checks = [
@@ -24,13 +33,16 @@ export async function checkTopology(
       `${topology.applicationId}: ${topology.nodes.length} nodes in ${topology.subTopologies.length} sub-topologies`,
     ),
   ];
-  for (const topic of new Set(inputs.map((input) => input.topic))) checks.push(await inputTopic(topic, log));
-  checks.push(...(await partitionCounts(topology, log)));
-  for (const input of inputs) if (input.format === "avro") checks.push(await inputSchema(input, registry));
-  for (const node of topology.nodes) {
-    if (node.kind === "sink" && node.format === "avro") checks.push(await outputSchema(node, registry));
-    if (node.kind === "rules") checks.push(rulesOf(node, topology));
+  if (log === "away") checks.push(skipped("topics", "not looked at, since the log cannot be asked"));
+  else {
+    for (const topic of new Set(inputs.map((input) => input.topic))) {
+      checks.push(...(await caught(`topic ${topic}`, kafkaFix, () => inputTopic(topic, log))));
+    }
+    checks.push(...(await partitionCounts(topology, log)));
   }
+  if (registry === "away") checks.push(skipped("schemas", "not looked at, since the schema registry cannot be asked"));
+  else checks.push(...(await schemas(topology, inputs, registry)));
+  for (const node of topology.nodes) if (node.kind === "rules") checks.push(rulesOf(node, topology));
   if (topology.nodes.some(({ kind }) => kind === "score")) checks.push(await models(topology, clock));
   return checks;
 }
@@ -49,7 +61,8 @@ async function inputTopic(name: string, log: Log | null): Promise<CheckResult> {
 async function partitionCounts(topology: Topology, log: Log | null): Promise<CheckResult[]> {
   const counts = new Map<number, string>();
   for (const { topic } of partitionedInputs(topology)) {
-    const known = await log?.topic(topic);
+    // Of one that cannot be looked at it has been said.
+    const known = await log?.topic(topic).catch(() => undefined);
     if (known !== undefined && !counts.has(known.partitions)) counts.set(known.partitions, topic);
   }
   if (counts.size < 2) return [];
@@ -57,6 +70,24 @@ async function partitionCounts(topology: Topology, log: Log | null): Promise<Che
   return [
     bad("partitions", `inputs differ: ${list}`, "produce one of them into a new topic with the count of the others"),
   ];
+}
+
+async function schemas(
+  { nodes }: Topology,
+  inputs: readonly Input[],
+  registry: SchemaRegistry | null,
+): Promise<CheckResult[]> {
+  const checks: CheckResult[] = [];
+  const check = async (topic: string, look: () => Promise<CheckResult>): Promise<void> => {
+    checks.push(...(await caught(`schema ${valueSubject(topic)}`, registryFix, look)));
+  };
+  for (const input of inputs) {
+    if (input.format === "avro") await check(input.topic, () => inputSchema(input, registry));
+  }
+  for (const node of nodes) {
+    if (node.kind === "sink" && node.format === "avro") await check(node.topic, () => outputSchema(node, registry));
+  }
+  return checks;
 }
 
 async function inputSchema({ topic, schema }: Input, registry: SchemaRegistry | null): Promise<CheckResult> {

@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, test } from "vitest";
 import { freePort } from "../../scripts/stack/free-port.ts";
+import { cardCountTopology } from "./card-count.ts";
 import { CommandFolder } from "./command.ts";
 
 let folder: CommandFolder;
@@ -22,9 +23,9 @@ const configure = (variables: Readonly<Record<string, string>>) => {
   writeFileSync(folder.file(".env"), lines.join(""));
 };
 
-async function doctor(): Promise<{ code: number; checks: ReadonlyMap<unknown, Readonly<Record<string, unknown>>> }> {
-  const { code, rows } = await folder.run("doctor --json");
-  return { code, checks: new Map(rows.map((row) => [row.name, row])) };
+async function doctor(topology = "") {
+  const { code, rows, err } = await folder.run(`doctor ${topology} --json`);
+  return { code, err, checks: new Map(rows.map((row) => [row.name, row])) };
 }
 
 /** A registry that lets in one user. */
@@ -75,6 +76,46 @@ test("a registry is asked for its subjects, as the user it is configured with", 
   assert.match(String(refused?.fix), /SCHEMA_REGISTRY_API_KEY/);
   configure({ SCHEMA_REGISTRY_URL: `${url}/elsewhere`, ...user });
   assert.match(String((await doctor()).checks.get("schema registry")?.fix), /ccompat/);
+});
+
+test("a registry that is away leaves the schemas unlooked at, and everything else is said", async () => {
+  writeFileSync(folder.file("topology.ts"), cardCountTopology("away"));
+  assert.equal((await folder.run("topics create away-payments --partitions 2")).code, 0);
+  configure({ SCHEMA_REGISTRY_URL: `http://127.0.0.1:${await freePort()}` });
+  const { code, checks, err } = await doctor("topology.ts");
+  assert.equal(code, 4, err);
+  assert.equal(checks.get("schema registry")?.ok, false);
+  assert.equal(checks.get("topic away-payments")?.ok, true);
+  assert.match(String(checks.get("schemas")?.detail), /^not looked at, since the schema registry/);
+  assert.ok(!checks.has("schema away-payments-value"), "nothing is known of it");
+  assert.match(err, /^1 of \d+ checks failed\nnext: kappa doctor topology\.ts\n$/);
+  const { out } = await folder.run("doctor topology.ts");
+  assert.match(out, /^- schemas {2}not looked at/m);
+});
+
+test("a registry that answers, and then does not tell a schema, is a fault of that schema", async () => {
+  writeFileSync(folder.file("topology.ts"), cardCountTopology("away"));
+  const user = { SCHEMA_REGISTRY_API_KEY: "key", SCHEMA_REGISTRY_API_SECRET: "secret" };
+  configure({ SCHEMA_REGISTRY_URL: await startRegistry(), ...user });
+  const { code, checks } = await doctor("topology.ts");
+  assert.equal(code, 4);
+  assert.equal(checks.get("schema registry")?.ok, true);
+  for (const topic of ["away-payments", "away-counts"]) {
+    const schema = checks.get(`schema ${topic}-value`);
+    assert.match(String(schema?.detail), /there is no schema registry: .* answers 404/);
+    assert.match(String(schema?.fix), /ccompat/);
+  }
+});
+
+test("while Kafka is away no topic is called missing, and what to type next is what mends Kafka", async () => {
+  writeFileSync(folder.file("topology.ts"), cardCountTopology("away"));
+  configure({ KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${await freePort()}` });
+  const { code, checks, err } = await doctor("topology.ts");
+  assert.equal(code, 4);
+  assert.match(String(checks.get("topics")?.detail), /^not looked at, since the log/);
+  assert.ok(!checks.has("topic away-payments"));
+  assert.equal(checks.get("topology")?.ok, true);
+  assert.match(err, /\nnext: npm run stack\n$/);
 });
 
 test("options that contradict each other are a fault of doctor, not an end of it", async () => {

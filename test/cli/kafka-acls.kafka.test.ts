@@ -120,8 +120,23 @@ const kindOf = ({ resourceType, resourceName, operation }: Entry, name: string):
 test("a run with exactly the rights that acls prints works, and begins again where it was", async () => {
   const { name, entries, run } = await application();
   const before = await folder.run(`doctor ${name}.ts --json`);
-  assert.equal(before.code, 2, "without a right to look at the topics nothing can be said of them");
-  assert.match(before.err, /the user lacks Describe on topic/);
+  assert.equal(before.code, 4, before.err);
+  const lacking = new Map(before.rows.filter(({ ok }) => ok === false).map((row) => [row.name, row]));
+  for (const [check, right] of [
+    [`topic ${name}-payments`, `Describe on topic ${name}-payments`],
+    [`topic ${name}-commits`, `Describe on topic ${name}-commits`],
+    [`topic ${name}-counts`, `Describe on topic ${name}-counts`],
+    [`group ${name}`, `Read on group ${name}`],
+    ["rights", ` on .*${name}`],
+  ] as const) {
+    assert.match(
+      String(lacking.get(check)?.detail),
+      new RegExp(`the user lacks .*${right}`),
+      `${check}: ${before.out}`,
+    );
+    assert.match(String(lacking.get(check)?.fix), /^kappa acls /, check);
+  }
+  assert.match(before.err, /\nnext: kappa acls /);
   await grant(entries);
   const checked = await folder.run(`doctor ${name}.ts --json`);
   const faults = checked.rows.filter(({ ok }) => ok === false).map(({ name: check }) => check);

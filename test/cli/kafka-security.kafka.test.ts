@@ -83,6 +83,7 @@ test("each kind of listener lets in who has what it wants", async () => {
 });
 
 test("each kind of listener refuses who has not, at once and with what to set", async () => {
+  writeFileSync(folder.file("topology.ts"), cardCountTopology("refused"));
   const wrong: [string, Listener, Variables, RegExp][] = [
     ["no authority", "SSL", { KAFKA_SECURITY_PROTOCOL: "SSL" }, /not trusted; set KAFKA_SSL_CA_LOCATION/],
     ["another authority", "SSL", { ...tls(), KAFKA_SSL_CA_LOCATION: foreign.authority }, /this one is another/],
@@ -134,8 +135,27 @@ test("each kind of listener refuses who has not, at once and with what to set", 
     assert.match(err, /\(KAFKA_BOOTSTRAP_SERVERS from \.env\) refuses: .* \(KAPPA_LOG_REFUSED\)\n$/, name);
     assert.doesNotMatch(err, /canary/, name);
     assert.ok(performance.now() - startMs < refusedWithinMs, `${name} took ${performance.now() - startMs} ms`);
+    await doctorTells(name, message);
   }
 });
+
+/** No right mends a connection that is refused: one line says what to set. */
+async function doctorTells(name: string, message: RegExp): Promise<void> {
+  const { code, rows, err } = await folder.run("doctor topology.ts --json");
+  assert.equal(code, 4, `${name}: ${err}`);
+  // The registry of the folder has no schema yet, which it says beside.
+  const faults = rows.filter((row) => row.ok === false && !/^schema /.test(String(row.name)));
+  assert.deepEqual(
+    faults.map((row) => [row.name, row.fix]),
+    [
+      ["kafka", "set what it names; kappa config shows what is set, and where"],
+      ["topics", undefined],
+    ],
+    name,
+  );
+  assert.match(String(faults[0]?.detail), message, name);
+  assert.match(err, /\nnext: kappa doctor topology\.ts\n$/, name);
+}
 
 test("a listener that says nothing at all is given up, not waited for", async () => {
   const port = await freePort();
