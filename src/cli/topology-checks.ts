@@ -5,7 +5,7 @@ import { messageOf } from "../core/errors.ts";
 import { noMeter } from "../core/meter.ts";
 import type { Log } from "../log/log.ts";
 import { compileRules } from "../scoring/compiled-rules.ts";
-import { isGlobalTable, partitionedInputs } from "../task/application.ts";
+import { internalTopics, isGlobalTable, partitionedInputs } from "../task/application.ts";
 import { loadModels } from "../task/models.ts";
 import type { Input, RulesNode, SinkNode, Topology } from "../topology/graph.ts";
 import { bad, type CheckResult, caught, good, skipped } from "./health-check.ts";
@@ -57,20 +57,41 @@ async function inputTopic(name: string, log: Log | null): Promise<CheckResult> {
   return good(`topic ${name}`, `${topic.partitions} partitions`);
 }
 
-/** Inputs that meet in tasks need one count; global tables are read whole and may have any. */
+/**
+ * Inputs that meet in tasks need one count, which is that of the tasks, and so of the application's own topics. Global
+ * tables are read whole and may have any.
+ */
 async function partitionCounts(topology: Topology, log: Log | null): Promise<CheckResult[]> {
-  const counts = new Map<number, string>();
-  for (const { topic } of partitionedInputs(topology)) {
-    // Of one that cannot be looked at it has been said.
-    const known = await log?.topic(topic).catch(() => undefined);
-    if (known !== undefined && !counts.has(known.partitions)) counts.set(known.partitions, topic);
+  const inputs = await countsOf(new Set(partitionedInputs(topology).map(({ topic }) => topic)), log);
+  const counts = new Set(inputs.values());
+  if (counts.size > 1) {
+    const fix = "produce one of them into a new topic with the count of the others";
+    return [bad("partitions", `inputs differ: ${listOf(inputs)}`, fix)];
   }
-  if (counts.size < 2) return [];
-  const list = [...counts].map(([count, topic]) => `${topic} has ${count}`).join(", ");
+  const [tasks] = counts;
+  if (tasks === undefined) return [];
+  const own = await countsOf(internalTopics(topology), log);
+  const others = new Map([...own].filter(([, count]) => count !== tasks));
+  if (others.size === 0) return [];
+  const fix = "run under a new application id: the name in new TopologyBuilder(NAME)";
   return [
-    bad("partitions", `inputs differ: ${list}`, "produce one of them into a new topic with the count of the others"),
+    bad("partitions", `inputs have ${tasks}, the application was begun with another count: ${listOf(others)}`, fix),
   ];
 }
+
+/** Partitions of the topics that there are. */
+async function countsOf(topics: ReadonlySet<string>, log: Log | null): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
+  for (const topic of topics) {
+    // Of one that cannot be looked at it is said elsewhere.
+    const known = await log?.topic(topic).catch(() => undefined);
+    if (known !== undefined) counts.set(topic, known.partitions);
+  }
+  return counts;
+}
+
+const listOf = (counts: ReadonlyMap<string, number>): string =>
+  [...counts].map(([topic, count]) => `${topic} has ${count}`).join(", ");
 
 async function schemas(
   { nodes }: Topology,

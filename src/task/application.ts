@@ -63,8 +63,8 @@ export async function createTopics(topology: Topology, log: Log, partitions: num
   }
 }
 
-/** Topics that only the application writes. */
-function internalTopics({ applicationId, nodes }: Topology): Set<string> {
+/** Topics that only the application writes. Each has as many partitions as there are tasks. */
+export function internalTopics({ applicationId, nodes }: Topology): Set<string> {
   const names = [commitsTopic, choicesTopic, deadLettersTopic, lateTopic].map((name) => name(applicationId));
   for (const node of nodes) if (node.kind === "repartition") names.push(repartitionTopic(applicationId, node.keySpace));
   return new Set(names);

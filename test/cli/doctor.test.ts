@@ -107,6 +107,22 @@ test("a registry that answers, and then does not tell a schema, is a fault of th
   }
 });
 
+test("a topic of the application's own with another count than its inputs is a fault, as a run would end with it", async () => {
+  writeFileSync(folder.file("topology.ts"), cardCountTopology("counts"));
+  await folder.run("topics create counts-payments --partitions 4");
+  await folder.run("topics create counts-app-commits --partitions 4");
+  assert.ok(!(await doctor("topology.ts")).checks.has("partitions"), "the counts agree");
+  await folder.run("topics create counts-app-choices --partitions 2");
+  const { code, checks } = await doctor("topology.ts");
+  assert.equal(code, 4);
+  const partitions = checks.get("partitions");
+  assert.equal(partitions?.ok, false);
+  assert.match(String(partitions?.detail), /^inputs have 4, .*: counts-app-choices has 2$/);
+  assert.match(String(partitions?.fix), /^run under a new application id/);
+  const run = await folder.run("run topology.ts --until-end --http-port 0");
+  assert.match(run.err, /counts-app-choices.*KAPPA_TOPIC_MISMATCH/s);
+});
+
 test("while Kafka is away no topic is called missing, and what to type next is what mends Kafka", async () => {
   writeFileSync(folder.file("topology.ts"), cardCountTopology("away"));
   configure({ KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${await freePort()}` });

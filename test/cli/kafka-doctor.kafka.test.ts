@@ -50,6 +50,20 @@ test("an input that is missing is named with the command that makes it, and that
   assert.equal((await doctor()).code, 0);
 });
 
+test("an input that has grown since the application was begun is a fault", async () => {
+  await produce();
+  assert.equal((await folder.run("run topology.ts --until-end --http-port 0 --threads 1")).code, 0);
+  const admin = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  await admin.createPartitions({ topicPartitions: [{ topic: `${prefix}-payments`, count: 4 }] });
+  await admin.disconnect();
+  const { code, checks } = await doctor();
+  assert.equal(code, 4);
+  const partitions = checks.get("partitions");
+  assert.match(String(partitions?.detail), /^inputs have 4, .*-app-commits has 2/);
+  assert.match(String(partitions?.fix), /^run under a new application id/);
+});
+
 test("policies that somebody else gave a topic are found, with the command that sets them right", async () => {
   const admin = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING }).admin();
   await admin.connect();
