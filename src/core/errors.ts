@@ -40,7 +40,7 @@ export const errorCodes = {
   KAPPA_STATE_CORRUPT: "restore-task",
   KAPPA_STATE_INCOMPATIBLE: "refuse",
   KAPPA_STATE_LOCKED: "refuse",
-  KAPPA_STATE_FAILED: "stop",
+  KAPPA_STATE_FAILED: "retry",
   KAPPA_STATE_ELSEWHERE: "refuse",
   KAPPA_STATE_RESTORING: "retry",
   KAPPA_MODEL_INVALID: "refuse",

@@ -25,6 +25,8 @@ export interface ThreadEvents {
   fenced(partition: number): void;
   /** The local state of a task was thrown away. */
   discarded(partition: number, reason: string): void;
+  /** A task waits for room or rights for its state; without a reason: it goes on. */
+  held(partition: number, reason: string | null): void;
   /** `tasks` and `waits` are new. */
   progressed(thread: number, metrics: MeterReport): void;
   /** All threads have done what `stop` asked for. */
@@ -217,6 +219,9 @@ export class EngineThreads {
         break;
       case "discarded":
         events.discarded(report.partition, report.reason);
+        break;
+      case "held":
+        events.held(report.partition, report.reason);
         break;
       case "restoring":
         if (report.applied >= report.total) this.#restoring.delete(report.partition);

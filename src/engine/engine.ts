@@ -99,6 +99,10 @@ export class Engine {
       fenced: (partition) => this.#membership?.fenced(partition),
       discarded: (task, reason) =>
         options.onWarning?.({ task, reason }, "state discarded: it is built again from the log"),
+      held: (task, reason) =>
+        reason === null
+          ? options.onWarning?.({ task }, "task goes on: its state can be written again")
+          : options.onWarning?.({ task, reason }, "task waits: its state cannot be written; it goes on by itself"),
       progressed: (thread, metrics) => this.#progressed(thread, metrics),
       finished: () => void this.#leave(),
       failed: (error) => this.#failed(error),

@@ -44,6 +44,10 @@ export class TaskHost {
   /** Tasks that are being opened, each with what settles once it is open or could not be, and what gives it up. */
   readonly #opening = new Map<number, { readonly settled: Promise<void>; readonly abort: AbortController }>();
   readonly #retries = new Map<number, Retry>();
+  /** Tasks whose state the system did not let be written or read, which was told; by partition. */
+  readonly #held = new Set<number>();
+  /** The state on disk that each task was opened with. */
+  readonly #openedAt = new WeakMap<Task, Buffer | null>();
   /** Opened by another process: not tried again before the next order. */
   readonly #fenced = new Set<number>();
   #failure: unknown = null;
@@ -67,6 +71,8 @@ export class TaskHost {
     for (const [partition, { abort }] of this.#opening) if (!partitions.includes(partition)) abort.abort();
     this.#fenced.clear();
     this.#retries.clear();
+    // Of what others run from now on nothing more is said.
+    for (const partition of this.#held) if (!this.#order.partitions.has(partition)) this.#held.delete(partition);
   }
 
   /**
@@ -84,6 +90,7 @@ export class TaskHost {
       // What the log did not take is done again by the next owner.
       await task.close().catch(() => {});
     }
+    for (const task of this.#tasks) this.#goOnIfWritten(task);
     for (const partition of partitions) this.#openIfDue(partition);
     if (this.#released < version && [...this.#opening.keys()].every((partition) => partitions.has(partition))) {
       this.#released = version;
@@ -111,8 +118,10 @@ export class TaskHost {
       .then(
         (task) => {
           this.#generations.set(task, generation);
+          this.#openedAt.set(task, task.database.position);
           this.#tasks = [...this.#tasks, task].sort((a, b) => a.partition - b.partition);
-          this.#retries.delete(partition);
+          // While it is not known whether the disk takes anything, the next attempt is as far away as the last one was.
+          if (!this.#held.has(partition)) this.#retries.delete(partition);
         },
         (error: unknown) => {
           if (!signal.aborted) this.#refused(partition, error);
@@ -125,9 +134,23 @@ export class TaskHost {
     this.#opening.set(partition, { settled, abort });
   }
 
+  /** A held task that was opened goes on once the disk has taken a state, or nothing waits to be written. */
+  #goOnIfWritten(task: Task): void {
+    const { partition, database } = task;
+    if (!this.#held.has(partition)) return;
+    if ((database.dirty || database.flushing) && database.position === this.#openedAt.get(task)) return;
+    this.#held.delete(partition);
+    this.#retries.delete(partition);
+    this.#options.report({ kind: "held", partition, reason: null });
+  }
+
   /** What becomes of a task that failed with an error. */
   #refused(partition: number, error: unknown): void {
     const recovery = error instanceof KappaError ? error.recovery : "stop";
+    if (error instanceof KappaError && error.code === "KAPPA_STATE_FAILED" && !this.#held.has(partition)) {
+      this.#held.add(partition);
+      this.#options.report({ kind: "held", partition, reason: error.message });
+    }
     // What even a restore from the log alone cannot mend is tried again, not at once.
     if (recovery === "retry" || recovery === "restore-task") {
       const attempts = this.#retries.get(partition)?.attempts ?? 0;

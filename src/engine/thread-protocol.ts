@@ -35,6 +35,8 @@ export type ThreadReport =
   | { readonly kind: "fenced"; readonly partition: number }
   /** The local state of a task could not be trusted and was thrown away: it is built again from the log. */
   | { readonly kind: "discarded"; readonly partition: number; readonly reason: string }
+  /** The system lets the state of a task be neither written nor read, for a reason; null: it does again. */
+  | { readonly kind: "held"; readonly partition: number; readonly reason: string | null }
   | { readonly kind: "restoring"; readonly partition: number; readonly applied: number; readonly total: number }
   | {
       readonly kind: "progress";

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import type { ClassicLevel } from "classic-level";
 import { assert } from "../core/assert.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
+import { requireRoom } from "./disk-room.ts";
 import { readLevelFiles } from "./level-files.ts";
 import { LevelLedger } from "./level-ledger.ts";
 import type { BackendBatch, StateBackend } from "./state-backend.ts";
@@ -12,7 +13,10 @@ type Level = ClassicLevel<Buffer, Buffer>;
 export interface LevelOptions {
   /** Directory of the database; made when missing. One process, and in it one backend, at a time. */
   readonly path: string;
-  /** Bytes of changes LevelDB gathers in memory before it writes a table; up to two are held. Default 4 MiB. */
+  /**
+   * Bytes of changes LevelDB gathers in memory before it writes a table; up to two are held, and have to fit on the disk.
+   * Default 4 MiB.
+   */
   readonly writeBufferBytes?: number;
   /** Bytes of table blocks LevelDB keeps in memory. Default 8 MiB. */
   readonly blockCacheBytes?: number;
@@ -36,7 +40,8 @@ export class LevelBackend implements StateBackend {
 
   /** @throws KAPPA_STATE_LOCKED when another process or task has it open; KAPPA_STATE_CORRUPT; KAPPA_STATE_FAILED */
   static async open(options: LevelOptions): Promise<LevelBackend> {
-    const { path } = options;
+    const { path, writeBufferBytes = 4 * 1024 * 1024 } = options;
+    await requireRoom(path, 2 * writeBufferBytes);
     let ledger: LevelLedger;
     try {
       ledger = await LevelLedger.check(path, await readLevelFiles(path));
@@ -48,7 +53,7 @@ export class LevelBackend implements StateBackend {
     const level: Level = new ClassicLevel(path, {
       keyEncoding: "buffer",
       valueEncoding: "buffer",
-      writeBufferSize: options.writeBufferBytes ?? 4 * 1024 * 1024,
+      writeBufferSize: writeBufferBytes,
       cacheSize: options.blockCacheBytes ?? 8 * 1024 * 1024,
     });
     try {
@@ -177,12 +182,13 @@ class LevelBatch implements BackendBatch {
   }
 }
 
-/** What LevelDB says when the files are there and the system does not let it write or read them. */
+/** What the system says, or LevelDB after it, when the files are there and may not be written or read at present. */
 const surroundings = /no space left|permission denied|not permitted|read-only file system|too many open files|quota/i;
 
 /**
  * An error of LevelDB as ours. One of reading or writing files is damage too, most often a file that is gone: the log has
- * everything. Unless it is the system that has no room or no right for any file, which no restore mends.
+ * everything. Unless it is the system that has no room or no right for any file: no restore mends that, and it may pass.
+ * What it wrote of the batch that failed is the end of its log, and LevelDB writes nothing behind it: the task closes.
  */
 function levelError(error: unknown, path: string): unknown {
   if (error instanceof KappaError) return error;
@@ -190,10 +196,12 @@ function levelError(error: unknown, path: string): unknown {
   if (codes.includes("LEVEL_LOCKED")) return lockedError(path, error);
   const message = messageOf(error instanceof Error && error.cause instanceof Error ? error.cause : error);
   const ofFiles = codes.includes("LEVEL_IO_ERROR") || message.startsWith("IO error:");
-  if (codes.includes("LEVEL_CORRUPTION") || (ofFiles && !surroundings.test(message))) {
+  const passing = surroundings.test(message);
+  if (codes.includes("LEVEL_CORRUPTION") || (ofFiles && !passing)) {
     return new KappaError("KAPPA_STATE_CORRUPT", `state in ${path} is damaged: ${message}`, { path }, error);
   }
-  return new KappaError("KAPPA_STATE_FAILED", `state in ${path}: ${message}`, { path }, error);
+  const code = passing ? "KAPPA_STATE_FAILED" : "KAPPA_ENGINE_FAILED";
+  return new KappaError(code, `state in ${path}: ${message}`, { path }, error);
 }
 
 /** A file that is gone when it is read is damage, one that may not be read is not. */
