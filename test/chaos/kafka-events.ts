@@ -124,12 +124,6 @@ export class EventProducer {
     if (end === due) await sleep(20);
   }
 
-  /** Events that should have been produced by now and are not. */
-  get behind(): number {
-    const elapsedMs = performance.now() - this.#startMs;
-    return Math.floor((elapsedMs / 1000) * this.#options.ratePerSecond) - this.produced;
-  }
-
   /** Offsets at which the events end, by partition. */
   async ends(): Promise<number[]> {
     const ends: number[] = [];
