@@ -28,6 +28,7 @@ const mayImport: Record<string, readonly string[]> = {
     ...["src/index.ts", "topologies", "schemas"],
   ],
   "src/index.ts": layers("core log codec state scoring serving topology task engine testing"),
+  "src/kafka.ts": layers("log engine"),
   schemas: ["src/index.ts", "src/codec"],
   topologies: ["src/index.ts", "schemas"],
 };
