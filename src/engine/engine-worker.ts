@@ -138,7 +138,11 @@ export class EngineWorker {
         onRestore: (partition, applied, total) =>
           this.#options.report({ kind: "restoring", partition, applied, total }),
       };
-      const { report } = this.#options;
+      const report = (message: ThreadReport): void => {
+        // Whoever hears that all tasks are open must not see some that are not.
+        if (message.kind === "running") this.#reportProgress();
+        this.#options.report(message);
+      };
       this.#host = new TaskHost({ around, databases, clock, report, wake: () => this.#wake?.() });
       report({ kind: "ready" });
       this.#own();
