@@ -59,6 +59,9 @@ export async function memoryRun(options: MemoryOptions): Promise<MemoryRun> {
   }
 }
 
+/** Engine threads say what they hold twice a second. */
+const reportedWithinMs = 1000;
+
 class Run {
   readonly #options: MemoryOptions;
   readonly #engine: Child;
@@ -83,6 +86,8 @@ class Run {
     say(`  ${keys} keys at ${Math.round(loadPerSecond)}/s, at most ${megabytes(memory.bytesMax)} MB`);
     const eventsPerSecond = await this.#phase("run", keys + events, producer);
     say(`  ${events} events at ${Math.round(eventsPerSecond)}/s, at most ${megabytes(memory.bytesMax)} MB`);
+    await pause(reportedWithinMs);
+    await this.#answered(); // for what is held at the end, however short the phases were
     const hash = await hashOf(join(dataDir, "log"));
     const expiry = expire ? await this.#expire(producer) : null;
     memory.stop();
