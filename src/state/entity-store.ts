@@ -118,6 +118,7 @@ const kindPart = 1;
 
 /** crc32 u32, layout u8, newest content f64. */
 const prefixBytes = 13;
+const newestAt = 5;
 
 /** In front of a value that is being written: room for a key of usual length, so that one checksum takes both. */
 const keyRoom = 64;
@@ -405,8 +406,18 @@ export class EntityStore<E extends Entity> {
       from = Buffer.concat([this.#keyBuffer.subarray(0, this.#writeEntityKey(after)), Buffer.alloc(1)]);
     }
     for await (const [key, value] of this.#backend.entries(from, to)) {
-      yield { key: readKey(key, 2, key.length), newestMs: value.readDoubleLE(5), bytes: key.length + value.length };
+      yield {
+        key: readKey(key, 2, key.length),
+        newestMs: value.readDoubleLE(newestAt),
+        bytes: key.length + value.length,
+      };
     }
+  }
+
+  /** The newest content of an entity as it is on disk; null when it is not there. */
+  storedNewestMs(key: StateKey): number | null {
+    const keyEnd = this.#writeEntityKey(key);
+    return this.#backend.get(this.#keyBuffer.subarray(0, keyEnd))?.readDoubleLE(newestAt) ?? null;
   }
 
   /** Gives the space of deleted values back to the file system. */

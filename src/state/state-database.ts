@@ -354,7 +354,9 @@ export class StateDatabase {
       if (counts(store, key, newestMs)) yield key;
     }
     for (const key of unwritten) {
-      if (counts(store, key, null)) yield key;
+      // One that has left memory meanwhile was written first.
+      const newestMs = store.peek(key) === undefined ? store.storedNewestMs(key) : null;
+      if (counts(store, key, newestMs)) yield key;
     }
   }
 

@@ -172,7 +172,6 @@ test("a restore that is longer than the session keeps the membership, and says h
   onTestFinished(() => engine.stop().catch(() => {}));
   const { samples, seconds, members, heartbeats } = await watched(engine, talk);
   const tookMs = (samples.at(-1)?.atMs ?? 0) - (samples[0]?.atMs ?? 0);
-  console.log("TOOK", tookMs, heartbeats, samples.length, seconds.join(" "), talk.joined);
   assert.ok(tookMs > 2 * sessionTimeoutMs, `the restore took ${tookMs} ms, the session is ${sessionTimeoutMs}`);
   assert.ok(samples.every(({ joined }) => joined));
   assert.equal(talk.joined.length, 1, `generations ${talk.joined.join(", ")}`);

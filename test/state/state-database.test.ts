@@ -50,6 +50,23 @@ async function opened(backend: StateBackend, cacheBytes = 1 << 20, options = opt
   return { database, reservoir, add, read, flush };
 }
 
+test("keys that are written and leave memory while keys are listed are listed", async () => {
+  const { database, add, flush } = await opened(new MemoryBackend(), 4000);
+  add("first", 1000);
+  await flush("1");
+  for (let i = 0; i < 10; i++) add(`fresh-${i}`, 1000);
+  const found: unknown[] = [];
+  for await (const key of database.keys("payments")) {
+    found.push(key);
+    if (found.length > 1) continue;
+    await flush("2");
+    for (let i = 0; i < 100; i++) add(`later-${i}`, 1000); // more than the cache holds
+  }
+  const listed = new Set(found);
+  for (let i = 0; i < 10; i++) assert.ok(listed.has(`fresh-${i}`), `fresh-${i}`);
+  assert.equal(listed.size, found.length);
+});
+
 async function directory(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "kappa-state-"));
   onTestFinished(() => rm(path, { recursive: true, force: true }));
