@@ -1,7 +1,8 @@
 import { crc32 } from "node:zlib";
 import { KappaError } from "../core/errors.ts";
 import { type ByteReader, ByteWriter, ByteReader as Reader } from "./bytes.ts";
-import { type Entity, type EntityStore, entityFlags } from "./entity-store.ts";
+import { type Entity, entityFlags } from "./entity.ts";
+import type { EntityStore } from "./entity-store.ts";
 
 /** Takes note that an entity changed, once per commit. */
 export interface ChangeSink<E extends Entity> {

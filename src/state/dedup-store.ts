@@ -1,7 +1,8 @@
 import type { DurationMs } from "../core/time.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { ValueSection } from "./changelog.ts";
-import type { Entity, EntityKind, EntityStore } from "./entity-store.ts";
+import type { Entity, EntityKind } from "./entity.ts";
+import type { EntityStore } from "./entity-store.ts";
 import type { StateDatabase } from "./state-database.ts";
 import type { StateKey } from "./state-key.ts";
 import type { StoreLayout } from "./store-layout.ts";

@@ -1,6 +1,7 @@
 import type { DurationMs } from "../core/time.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
-import type { Entity, EntityKind, EntityStore } from "./entity-store.ts";
+import type { Entity, EntityKind } from "./entity.ts";
+import type { EntityStore } from "./entity-store.ts";
 import { KeyQueue } from "./key-queue.ts";
 import type { StateDatabase } from "./state-database.ts";
 import type { StateKey } from "./state-key.ts";

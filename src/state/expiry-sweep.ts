@@ -1,4 +1,5 @@
-import type { Entity, EntityStore, StoredKey } from "./entity-store.ts";
+import type { Entity } from "./entity.ts";
+import type { EntityStore, StoredKey } from "./entity-store.ts";
 import type { StateKey } from "./state-key.ts";
 
 /** Bytes deleted by sweeps after which their space is given back, before a pass has ended. */

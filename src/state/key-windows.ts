@@ -3,7 +3,7 @@ import { assert } from "../core/assert.ts";
 import { type Accumulator, accumulatorFor, type Scalar } from "./accumulator.ts";
 import type { Aggregate, AggregateKind } from "./aggregate.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
-import type { Entity, EntityKind } from "./entity-store.ts";
+import type { Entity, EntityKind } from "./entity.ts";
 import { magnitudeLimit } from "./exact-sum.ts";
 import type { StateKey } from "./state-key.ts";
 import type { StoreLayout } from "./store-layout.ts";

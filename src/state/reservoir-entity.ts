@@ -1,5 +1,5 @@
 import type { CountedValues } from "./counted-values.ts";
-import type { Entity } from "./entity-store.ts";
+import type { Entity } from "./entity.ts";
 import type { MonotoneQueue } from "./monotone-queue.ts";
 import type { SortedNumbers } from "./sorted-numbers.ts";
 import type { StateKey } from "./state-key.ts";

@@ -1,5 +1,5 @@
 import type { ByteReader, ByteWriter } from "./bytes.ts";
-import { type EntityKind, entityFlags, type PartSink } from "./entity-store.ts";
+import { type EntityKind, entityFlags, type PartSink } from "./entity.ts";
 import type { EventMemory } from "./event-memory.ts";
 import { chainBytes, type EventSequence } from "./event-sequence.ts";
 import { wideCells } from "./exact-sum.ts";

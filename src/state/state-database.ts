@@ -4,14 +4,8 @@ import { KappaError } from "../core/errors.ts";
 import { Arena } from "./arena.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { Changelog, type ChangelogSection } from "./changelog.ts";
-import {
-  type CacheBudget,
-  type Entity,
-  type EntityKind,
-  EntityStore,
-  entityFlags,
-  type WrittenKeys,
-} from "./entity-store.ts";
+import { type Entity, type EntityKind, entityFlags } from "./entity.ts";
+import { type CacheBudget, EntityStore, type WrittenKeys } from "./entity-store.ts";
 import { ExpirySweep } from "./expiry-sweep.ts";
 import { KeyFilter } from "./key-filter.ts";
 import type { BackendBatch, StateBackend } from "./state-backend.ts";

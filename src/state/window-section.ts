@@ -1,7 +1,8 @@
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { ByteWriter as Writer } from "./bytes.ts";
 import { type ChangelogSection, type ChangeSink, fingerprintOf } from "./changelog.ts";
-import { type EntityStore, entityFlags } from "./entity-store.ts";
+import { entityFlags } from "./entity.ts";
+import type { EntityStore } from "./entity-store.ts";
 import type { KeyWindows, KeyWindowsKind } from "./key-windows.ts";
 import type { StateKey } from "./state-key.ts";
 
