@@ -106,9 +106,9 @@ export class FeatureValues {
     const plan = feature.index as IndexPlan;
     const held = (this.#indexes.of(entity, feature) as MonotoneQueue).extreme;
     const folded = plan.foldedCell < 0 ? Number.NaN : this.#cell(entity, plan.foldedCell);
-    if (Number.isNaN(folded)) return held ?? null;
-    if (held === undefined) return folded;
-    return feature.kind === "min" ? Math.min(held, folded) : Math.max(held, folded);
+    if (Number.isNaN(folded)) return held === undefined ? null : unsigned(held);
+    if (held === undefined) return unsigned(folded);
+    return unsigned(feature.kind === "min" ? Math.min(held, folded) : Math.max(held, folded));
   }
 
   #top(entity: ReservoirEntity, feature: FeaturePlan): unknown[] {
@@ -167,5 +167,11 @@ function percentile(values: SortedNumbers, fraction: number): number | null {
   // fraction * count may round up to past a whole number: the comparison decides, as the definition has it.
   let rank = Math.min(count, Math.max(1, Math.ceil(fraction * count)));
   while (rank > 1 && (rank - 1) / count >= fraction) rank--;
-  return values.at(rank - 1) ?? null;
+  const value = values.at(rank - 1);
+  return value === undefined ? null : unsigned(value);
+}
+
+/** Zeros of both signs are equal: which of them an index holds at a place depends on the order in which they came. */
+function unsigned(value: number): number {
+  return value + 0;
 }

@@ -87,9 +87,9 @@ function aggregated(events: readonly PlainEvent[], aggregate: Aggregate): unknow
       return squared === null ? null : Math.sqrt(squared);
     }
     case "min":
-      return numbers.length === 0 ? null : Math.min(...numbers);
+      return numbers.length === 0 ? null : Math.min(...numbers) + 0;
     case "max":
-      return numbers.length === 0 ? null : Math.max(...numbers);
+      return numbers.length === 0 ? null : Math.max(...numbers) + 0;
     case "distinct":
       return new Set(values).size;
     case "first":
@@ -105,7 +105,8 @@ function aggregated(events: readonly PlainEvent[], aggregate: Aggregate): unknow
     }
     case "percentile": {
       const sorted = numbers.toSorted((a, b) => a - b);
-      return sorted.find((_, i) => (i + 1) / sorted.length >= aggregate.fraction) ?? null;
+      const found = sorted.find((_, i) => (i + 1) / sorted.length >= aggregate.fraction);
+      return found === undefined ? null : found + 0;
     }
     default:
       return aggregate satisfies never;
