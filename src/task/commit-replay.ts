@@ -25,7 +25,7 @@ export interface CommitReplayOptions {
   readonly timers?: Timers | undefined;
   readonly meter: Meter;
   readonly database: StateDatabase;
-  /** Told how far it is: offsets of the commits topic behind it, and in all. */
+  /** Told how far it is: offsets of the commits topic behind it, and in all. First with 0, last with all. */
   readonly progress: (applied: number, total: number) => void;
   /** Gives the replay up. */
   readonly signal?: AbortSignal | undefined;
@@ -48,7 +48,7 @@ export class CommitReplay {
   #writing: Promise<void> = Promise.resolve();
   #turnedMs: number;
   #batches = 0;
-  #reportedMs = Number.NEGATIVE_INFINITY;
+  #reportedMs: number;
 
   /** @param local of the state on disk; null when there is none */
   constructor(options: CommitReplayOptions, local: CommitRecord | null) {
@@ -58,7 +58,7 @@ export class CommitReplay {
     // Without `newerFrom` the first commit to be read is the one after the local one.
     this.#confirmed = local === null || local.newerFrom === undefined;
     this.#remaining = options.meter.gauge("kappa_restore_remaining_commits", String(options.partition));
-    this.#turnedMs = options.clock.monotonic();
+    this.#turnedMs = this.#reportedMs = options.clock.monotonic();
   }
 
   /**
@@ -68,10 +68,9 @@ export class CommitReplay {
    *   not show all of it; the reason of the signal
    */
   async run(end: number): Promise<CommitRecord | null> {
-    const { log, topic, partition } = this.#options;
+    const { log, topic, partition, signal } = this.#options;
     const local = this.#local;
     const start = Number(await log.startOffset(topic, partition));
-    const { signal } = this.#options;
     const from = local === null ? await restoreFrom(log, topic, partition, start, end, signal) : newerFromOf(local);
     if (local !== null && (from < start || from > end))
       throw this.#ofAnotherLog(`the log holds ${start} to ${end}, not ${from}`);
@@ -91,6 +90,7 @@ export class CommitReplay {
     const { database, signal } = this.#options;
     const reader = new RecordBatchReader();
     const next = (): Promise<RecordBatch | undefined> => batchBefore(cursor, end, signal);
+    this.#report(from, from, end);
     for (let batch = await next(); batch !== undefined; batch = await next()) {
       reader.reset(batch.bytes);
       while (reader.next()) {

@@ -58,7 +58,7 @@ test("state that turns out to be damaged while the task runs is restored from th
     assert.ok(places > 5, `${places} places overwritten`);
     const { reports, cycled } = await runHandbook(damaged, { ...settings, generation: 1_000_000 });
     const restores = reports.flatMap((report) =>
-      report.kind === "restoring" && report.applied === 1 ? [report.partition] : [],
+      report.kind === "restoring" && report.applied === 0 ? [report.partition] : [],
     );
     const ofTask0 = restores.filter((partition) => partition === 0).length;
     // Damage that shows after the task was opened: another one ran in its place, or was restored a second time.
