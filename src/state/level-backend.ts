@@ -35,7 +35,7 @@ export class LevelBackend implements StateBackend {
   private constructor(level: Level, ledger: LevelLedger) {
     this.#level = level;
     this.#ledger = ledger;
-    ledger.look();
+    ledger.watch();
   }
 
   /** @throws KAPPA_STATE_LOCKED when another process or task has it open; KAPPA_STATE_CORRUPT; KAPPA_STATE_FAILED */
@@ -86,7 +86,7 @@ export class LevelBackend implements StateBackend {
   batch(): BackendBatch {
     const native = this.#spare ?? (this.#level.batch() as unknown as NativeBatch);
     this.#spare = null;
-    return new LevelBatch(this.#level, this.#ledger, native, (ended) => {
+    return new LevelBatch(this.#level, native, (ended) => {
       this.#spare = ended;
     });
   }
@@ -144,13 +144,11 @@ interface NativeBatch {
 
 class LevelBatch implements BackendBatch {
   readonly #level: Level;
-  readonly #ledger: LevelLedger;
   readonly #native: NativeBatch;
   readonly #ended: (native: NativeBatch) => void;
 
-  constructor(level: Level, ledger: LevelLedger, native: NativeBatch, ended: (native: NativeBatch) => void) {
+  constructor(level: Level, native: NativeBatch, ended: (native: NativeBatch) => void) {
     this.#level = level;
-    this.#ledger = ledger;
     this.#native = native;
     this.#ended = ended;
   }
@@ -168,7 +166,6 @@ class LevelBatch implements BackendBatch {
     assert(status === "open", () => `a batch is written to ${location}, which is ${status}`);
     try {
       await this.#native._write({ sync });
-      this.#ledger.look();
     } catch (error) {
       throw levelError(error, this.#level.location);
     }

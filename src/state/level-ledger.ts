@@ -10,8 +10,8 @@ const fileName = "CHECKED";
 /** Changes with every start of the system. */
 const bootFile = "/proc/sys/kernel/random/boot_id";
 
-/** Between two looks at which tables there are, in ms. */
-const lookEveryMs = 10_000;
+/** Between two looks at which tables there are, in ms: LevelDB can make a hundred MB of them in one. */
+const lookEveryMs = 2000;
 /** A table that was written to so recently may still grow, in ms. */
 const growingMs = 1000;
 
@@ -31,7 +31,9 @@ export class LevelLedger {
   readonly #boot: string | null;
   /** Lines by table. */
   #sound: Map<string, string>;
-  #lookedMs = Number.NEGATIVE_INFINITY;
+  /** What the file says. */
+  #written = "";
+  #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | null = null;
 
   private constructor(path: string, boot: string | null, sound: Map<string, string>) {
@@ -58,11 +60,14 @@ export class LevelLedger {
     return new LevelLedger(path, boot, sound);
   }
 
-  /** Notes the tables that LevelDB has made, now and then. */
-  look(): void {
-    const nowMs = systemClock.monotonic();
-    if (this.#looking !== null || nowMs - this.#lookedMs < lookEveryMs) return;
-    this.#lookedMs = nowMs;
+  /** From now on notes the tables that LevelDB has made, until it is closed. */
+  watch(): void {
+    this.#look();
+    this.#timer = setInterval(() => this.#look(), lookEveryMs).unref();
+  }
+
+  #look(): void {
+    if (this.#looking !== null) return;
     // It saves time, no more.
     this.#looking = this.#write(systemClock.now() - growingMs)
       .catch(() => {})
@@ -73,6 +78,7 @@ export class LevelLedger {
 
   /** LevelDB has closed the database: its tables stay as they are. */
   async close(): Promise<void> {
+    clearInterval(this.#timer);
     await this.#looking;
     await this.#write(Number.POSITIVE_INFINITY).catch(() => {});
   }
@@ -87,9 +93,11 @@ export class LevelLedger {
     }
     this.#sound = sound;
     const text = [this.#boot, ...sound.values(), ""].join("\n");
+    if (text === this.#written) return;
     const path = join(this.#path, fileName);
     await writeFile(`${path}.new`, `${checksumOf(text)}\n${text}`, "latin1");
     await rename(`${path}.new`, path);
+    this.#written = text;
   }
 }
 

@@ -20,7 +20,10 @@ export interface TaskSettings {
   readonly bufferedRecordsMax: number;
   /** Memory for state, over all tasks of the process and with LevelDB's buffers, in bytes. Default 256 MiB. */
   readonly cacheBytes: number;
-  /** Longest time between two writes of the state to disk; what a restart replays at most. Default 10,000. */
+  /**
+   * Longest time between two writes of the state to disk; what a restart replays at most. Default 10,000; over Kafka 2,000,
+   * since a take-over waits for it.
+   */
   readonly flushIntervalMs: DurationMs;
   /**
    * How long a task that sends to others may be silent before it says again where it stands; a transaction each time. In
@@ -42,6 +45,7 @@ export const kafkaSettings = {
   commitIntervalMs: 10,
   mergeWaitMs: 5,
   frontierIntervalMs: 20,
+  flushIntervalMs: 2000,
 } as const satisfies Partial<TaskSettings>;
 
 export const defaultSettings: TaskSettings = {
