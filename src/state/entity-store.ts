@@ -4,6 +4,7 @@ import { copyBytes } from "../core/byte-copies.ts";
 import { crc32Of } from "../core/crc32.ts";
 import { KappaError } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
+import { BufferViews } from "./buffer-views.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import type { ChangeSink } from "./changelog.ts";
 import { type Entity, type EntityKind, entityFlags, type PartSink } from "./entity.ts";
@@ -99,7 +100,9 @@ export class EntityStore<E extends Entity> {
   /** The next of `#flushing` to encode. */
   #encodeAt = 0;
   readonly #keyBuffer: Buffer = Buffer.allocUnsafeSlow(keyBytesMax + 16);
+  readonly #keyViews = new BufferViews(0);
   readonly #writer = new ByteWriter();
+  readonly #valueViews = new BufferViews(keyRoom);
   readonly #reader = new ByteReader();
   readonly #partReader = new ByteReader();
 
@@ -130,7 +133,7 @@ export class EntityStore<E extends Entity> {
     }
     const keyEnd = this.#writeEntityKey(key);
     if (this.#written.filter?.mayHold(this.#keyBuffer, keyEnd) === false) return undefined;
-    const bytes = this.#backend.get(this.#keyBuffer.subarray(0, keyEnd));
+    const bytes = this.#backend.get(this.#key(keyEnd));
     if (bytes === undefined) return undefined;
     this.#check(bytes, keyEnd, key);
     const entity = this.kind.decode(key, this.#reader.reset(bytes, prefixBytes));
@@ -201,7 +204,7 @@ export class EntityStore<E extends Entity> {
   /** A part's value. The reader is used again for the next part. @throws KAPPA_STATE_CORRUPT when it is not there */
   findPart(key: StateKey, part: number): ByteReader {
     const keyEnd = this.#writePartKey(key, part);
-    const bytes = this.#backend.get(this.#keyBuffer.subarray(0, keyEnd));
+    const bytes = this.#backend.get(this.#key(keyEnd));
     if (bytes === undefined) {
       throw new KappaError("KAPPA_STATE_CORRUPT", `store ${this.name}: part ${part} of a key is missing`, {
         store: this.name,
@@ -251,14 +254,14 @@ export class EntityStore<E extends Entity> {
     entity.flags &= ~entityFlags.pending;
     this.kind.encodeParts?.(entity, parts);
     if ((entity.flags & entityFlags.deleted) !== 0) {
-      batch.delete(this.#keyBuffer.subarray(0, this.#writeEntityKey(entity.key)));
+      batch.delete(this.#key(this.#writeEntityKey(entity.key)));
       return;
     }
     const writer = this.#beginValue(this.kind.newestMs(entity));
     this.kind.encode(entity, writer);
     const keyEnd = this.#writeEntityKey(entity.key);
     this.#written.filter?.add(this.#keyBuffer, keyEnd);
-    batch.put(this.#keyBuffer.subarray(0, keyEnd), this.#endValue(keyEnd));
+    batch.put(this.#key(keyEnd), this.#endValue(keyEnd));
   }
 
   /** The batch of the last `beginFlush` is on disk. */
@@ -356,7 +359,7 @@ export class EntityStore<E extends Entity> {
   /** The newest content of an entity as it is on disk; null when it is not there. */
   storedNewestMs(key: StateKey): number | null {
     const keyEnd = this.#writeEntityKey(key);
-    return this.#backend.get(this.#keyBuffer.subarray(0, keyEnd))?.readDoubleLE(newestAt) ?? null;
+    return this.#backend.get(this.#key(keyEnd))?.readDoubleLE(newestAt) ?? null;
   }
 
   /** Gives the space of deleted values back to the file system. */
@@ -369,10 +372,15 @@ export class EntityStore<E extends Entity> {
       begin: () => this.#beginValue(0),
       put: (key, part) => {
         const keyEnd = this.#writePartKey(key, part);
-        batch.put(this.#keyBuffer.subarray(0, keyEnd), this.#endValue(keyEnd));
+        batch.put(this.#key(keyEnd), this.#endValue(keyEnd));
       },
-      delete: (key, part) => batch.delete(this.#keyBuffer.subarray(0, this.#writePartKey(key, part))),
+      delete: (key, part) => batch.delete(this.#key(this.#writePartKey(key, part))),
     };
+  }
+
+  /** The key in front of `end` in the key buffer. */
+  #key(end: number): Buffer {
+    return this.#keyViews.to(this.#keyBuffer, end);
   }
 
   #writeEntityKey(key: StateKey): number {
@@ -413,7 +421,7 @@ export class EntityStore<E extends Entity> {
       copyBytes(this.#keyBuffer, 0, keyEnd, buffer, start);
       buffer.writeUInt32LE(crc32Of(buffer, start, end), keyRoom);
     }
-    return buffer.subarray(keyRoom, end);
+    return this.#valueViews.to(buffer, end);
   }
 
   #check(value: Buffer, keyEnd: number, key: StateKey): void {

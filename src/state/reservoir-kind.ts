@@ -11,17 +11,19 @@ import type { WindowState } from "./window-state.ts";
 
 const withChain = 1;
 const withWides = 2;
+const withoutCells = 4;
 
 /**
  * Bytes of a reservoir's entities. Cells and rows are as in memory (all platforms Node runs on here are little-endian).
  *
- *     | plan u32 | bits u8 | chain, if bit 0 | rows u16 | rows | texts | cell count u16 | cells | wides, if bit 1 |
+ *     | plan u32 | bits u8 | chain, if bit 0 | rows u16 | rows | texts | cell count u16, cells: unless bit 2 | wides, if bit 1 |
  *     chain:  | head, previous, oldest, next id: u32 each | newest event of the oldest chunk, ms f64 |
  *     wides:  | count u16 | and for each: cell u16, components u8, components f64 |
  *     part:   | previous u32 | next u32 | rows u16 | rows | texts |
  *
  * `plan` says which windows and features the cells are for. When it is not the reader's, the cells are left aside and
- * computed anew from the events.
+ * computed anew from the events. So they are where the events take no more room than the cells would: most keys have few,
+ * and what a flush, a compaction and a restore cost goes by bytes.
  */
 export class ReservoirKind implements EntityKind<ReservoirEntity> {
   readonly layout: StoreLayout;
@@ -50,11 +52,13 @@ export class ReservoirKind implements EntityKind<ReservoirEntity> {
   }
 
   encode(entity: ReservoirEntity, writer: ByteWriter): void {
-    const { fingerprint, cellCount } = this.#plan;
+    const { fingerprint, cellCount, stride, folds } = this.#plan;
     const chain = entity.extra === null ? null : entity.extra.chain;
     const wides = entity.extra === null ? null : entity.extra.wides;
+    // Of events that were folded only the cells know.
+    const bare = !folds && chain === null && wides === null && entity.count * stride <= cellCount;
     writer.u32(fingerprint);
-    writer.u8((chain === null ? 0 : withChain) | (wides === null ? 0 : withWides));
+    writer.u8((chain === null ? 0 : withChain) | (wides === null ? 0 : withWides) | (bare ? withoutCells : 0));
     if (chain !== null) {
       writer.u32(chain.headId);
       writer.u32(chain.previousId);
@@ -63,6 +67,7 @@ export class ReservoirKind implements EntityKind<ReservoirEntity> {
       writer.f64(chain.oldestNewestMs);
     }
     this.#memory.writeRows(entity, writer);
+    if (bare) return;
     writer.u16(cellCount);
     writer.raw(this.#memory.bytesAt(entity.rowsAt), this.#cellsAt(entity), this.#cellsAt(entity) + cellCount * 8);
     if (wides !== null) writeWides(wides, writer);
@@ -92,6 +97,10 @@ export class ReservoirKind implements EntityKind<ReservoirEntity> {
           };
     const entity = this.#memory.createFrom(key, reader);
     if (chain !== null) extraOf(entity).chain = chain;
+    if ((bits & withoutCells) !== 0) {
+      this.#windows.reset(entity);
+      return entity;
+    }
     const cellBytes = reader.u16() * 8;
     if (known) {
       const target = this.#memory.bytesAt(entity.rowsAt);

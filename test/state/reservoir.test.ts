@@ -181,3 +181,41 @@ test("an event out of order gets the features of its time, and newer ones count 
   assert.deepEqual(ask(hours(1.2), 100), [101, 100]);
   assert.deepEqual(ask(hours(1.6), 4), [107, 100]);
 });
+
+test("a key with few events is stored without the state of its windows, and goes on as if it had never left memory", async () => {
+  const delayed: EventWindow = { ...right, sizeMs: hours(3), delayMs: hours(1) };
+  const setup: Setup = {
+    windows: [right, { ...right, sizeMs: days(1) }, delayed, { kind: "count", size: 3, excludeCurrent: false }],
+    aggregates: [0, 1, 2, 3].flatMap((window) => [
+      [window, { kind: "count" }] as const,
+      [window, { kind: "sd", column: "amount" }] as const,
+      [window, { kind: "sum", column: "fraud" }] as const,
+    ]),
+    graceMs: hours(1),
+  };
+  const stays = await reservoir(setup);
+  const backend = new MemoryBackend();
+  const bytes: number[] = [];
+  for (let n = 0; n < 40; n++) {
+    const timeMs = n * 1_500_000 - (n % 5 === 4 ? 2_000_000 : 0); // some out of order, within grace
+    const expected = stays.ask(timeMs, n * 0.1);
+    const orderTimeMs = Math.max(timeMs, (n - 1) * 1_500_000);
+    const database = await StateDatabase.open({ backend, cacheBytes: 1 << 20 });
+    const store = new Reservoir(database, options(setup));
+    const out: unknown[] = [];
+    store.observe("c1", timeMs, orderTimeMs, false, Float64Array.of(n, n * 0.1), [null], out);
+    assert.deepEqual(out, expected, `event ${n}`);
+    if (n % 7 === 3) {
+      const marked = [stays.store, store].map((each) => each.mark("c1", timeMs, n, "fraud", orderTimeMs));
+      assert.deepEqual(marked, [true, true]);
+    }
+    database.takeChangelog();
+    await database.beginFlush(Buffer.from([n])).write();
+    for await (const [, value] of backend.entries(Buffer.from([1, 0]), Buffer.from([1, 1]))) bytes.push(value.length);
+  }
+  const [one = 0, two = 0] = bytes;
+  const row = two - one;
+  assert.ok(one < 24 + row, `${one} bytes with one event, ${two} with two`);
+  const grown = bytes.map((each, n) => each - (bytes[n - 1] ?? 0));
+  assert.ok(Math.max(...grown.slice(1)) > 3 * row, `cells are stored once there are many events: ${bytes}`);
+});
