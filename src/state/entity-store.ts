@@ -1,16 +1,13 @@
-import { crc32 } from "node:zlib";
 import { assert } from "../core/assert.ts";
-import { copyBytes } from "../core/byte-copies.ts";
-import { crc32Of } from "../core/crc32.ts";
 import { KappaError } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
-import { BufferViews } from "./buffer-views.ts";
-import { ByteReader, ByteWriter } from "./bytes.ts";
+import { ByteReader } from "./bytes.ts";
 import type { ChangeSink } from "./changelog.ts";
 import { type Entity, type EntityKind, entityFlags, type PartSink } from "./entity.ts";
 import type { KeyFilter } from "./key-filter.ts";
 import type { BackendBatch, StateBackend } from "./state-backend.ts";
-import { keyBytesBound, keyBytesMax, readKey, type StateKey, writeKey } from "./state-key.ts";
+import type { StateKey } from "./state-key.ts";
+import { StoredForm } from "./stored-form.ts";
 
 const held = entityFlags.dirty | entityFlags.flushing | entityFlags.unlogged;
 
@@ -53,26 +50,9 @@ function keyResidentBytes(key: StateKey): number {
   return typeof key === "string" ? Math.ceil((16 + Math.ceil(key.length / 8) * 8) * heapHeadroom) : 0;
 }
 
-const kindEntity = 0;
-const kindPart = 1;
-
-/** crc32 u32, layout u8, newest content f64. */
-const prefixBytes = 13;
-const newestAt = 5;
-
-/** In front of a value that is being written: room for a key of usual length, so that one checksum takes both. */
-const keyRoom = 64;
-
 /**
  * The entities of one name: a cache in front of the backend. Reads go through; changes stay in memory, dirty, until a
  * flush writes them. Dirty entities and those being flushed are never evicted; clean ones go by second chance.
- *
- *     entity key:  | store u8 | 0 | key |
- *     part key:    | store u8 | 1 | length of key u16 BE | key | part u32 BE |
- *     value:       | crc32 u32 | layout u8 | newest content, ms f64 | payload |
- *
- * The length in a part's key keeps the parts of "a" apart from those of "ab". The checksum covers the key as well, so a
- * value in a wrong place is found out. The newest content's time is in front, so that a sweep need not decode.
  */
 export class EntityStore<E extends Entity> {
   readonly name: string;
@@ -99,10 +79,7 @@ export class EntityStore<E extends Entity> {
   #parts: PartSink | null = null;
   /** The next of `#flushing` to encode. */
   #encodeAt = 0;
-  readonly #keyBuffer: Buffer = Buffer.allocUnsafeSlow(keyBytesMax + 16);
-  readonly #keyViews = new BufferViews(0);
-  readonly #writer = new ByteWriter();
-  readonly #valueViews = new BufferViews(keyRoom);
+  readonly #form: StoredForm;
   readonly #reader = new ByteReader();
   readonly #partReader = new ByteReader();
 
@@ -110,6 +87,7 @@ export class EntityStore<E extends Entity> {
     this.number = number;
     this.kind = kind;
     this.name = kind.layout.store;
+    this.#form = new StoredForm(number, kind.layout);
     this.#backend = surroundings.backend;
     this.#budget = surroundings.budget;
     this.#written = surroundings.written;
@@ -131,12 +109,12 @@ export class EntityStore<E extends Entity> {
       cached.flags |= entityFlags.used;
       return cached;
     }
-    const keyEnd = this.#writeEntityKey(key);
-    if (this.#written.filter?.mayHold(this.#keyBuffer, keyEnd) === false) return undefined;
-    const bytes = this.#backend.get(this.#key(keyEnd));
+    const form = this.#form;
+    const entityKey = form.entityKey(key);
+    if (this.#written.filter?.mayHold(form.keyBuffer, form.keyEnd) === false) return undefined;
+    const bytes = this.#backend.get(entityKey);
     if (bytes === undefined) return undefined;
-    this.#check(bytes, keyEnd, key);
-    const entity = this.kind.decode(key, this.#reader.reset(bytes, prefixBytes));
+    const entity = this.kind.decode(key, form.open(bytes, key, this.#reader));
     this.#admit(entity);
     return entity;
   }
@@ -203,8 +181,7 @@ export class EntityStore<E extends Entity> {
 
   /** A part's value. The reader is used again for the next part. @throws KAPPA_STATE_CORRUPT when it is not there */
   findPart(key: StateKey, part: number): ByteReader {
-    const keyEnd = this.#writePartKey(key, part);
-    const bytes = this.#backend.get(this.#key(keyEnd));
+    const bytes = this.#backend.get(this.#form.partKey(key, part));
     if (bytes === undefined) {
       throw new KappaError("KAPPA_STATE_CORRUPT", `store ${this.name}: part ${part} of a key is missing`, {
         store: this.name,
@@ -212,8 +189,7 @@ export class EntityStore<E extends Entity> {
         part,
       });
     }
-    this.#check(bytes, keyEnd, key);
-    return this.#partReader.reset(bytes, prefixBytes);
+    return this.#form.open(bytes, key, this.#partReader);
   }
 
   /**
@@ -249,19 +225,18 @@ export class EntityStore<E extends Entity> {
   }
 
   #encode(entity: E): void {
-    const [batch, parts] = [this.#batch, this.#parts];
+    const [form, batch, parts] = [this.#form, this.#batch, this.#parts];
     assert(batch !== null && parts !== null, () => `store ${this.name}: an entity is pending and no flush under way`);
     entity.flags &= ~entityFlags.pending;
     this.kind.encodeParts?.(entity, parts);
     if ((entity.flags & entityFlags.deleted) !== 0) {
-      batch.delete(this.#key(this.#writeEntityKey(entity.key)));
+      batch.delete(form.entityKey(entity.key));
       return;
     }
-    const writer = this.#beginValue(this.kind.newestMs(entity));
-    this.kind.encode(entity, writer);
-    const keyEnd = this.#writeEntityKey(entity.key);
-    this.#written.filter?.add(this.#keyBuffer, keyEnd);
-    batch.put(this.#key(keyEnd), this.#endValue(keyEnd));
+    this.kind.encode(entity, form.begin(this.kind.newestMs(entity)));
+    const entityKey = form.entityKey(entity.key);
+    this.#written.filter?.add(form.keyBuffer, form.keyEnd);
+    batch.put(entityKey, form.seal());
   }
 
   /** The batch of the last `beginFlush` is on disk. */
@@ -338,19 +313,11 @@ export class EntityStore<E extends Entity> {
 
   /** Keys on disk in key order, from the key after `after` on; only text that begins with `prefix`, when given. */
   async *stored(after: StateKey | null, prefix: string | null): AsyncGenerator<StoredKey> {
-    let from = Buffer.from([this.number, kindEntity]);
-    let to = Buffer.from([this.number, kindPart]);
-    if (prefix !== null) {
-      from = Buffer.from(this.#keyBuffer.subarray(0, this.#writeEntityKey(prefix)));
-      to = Buffer.concat([from, Buffer.alloc(1, 0xff)]); // no UTF-8 byte is 0xff
-    }
-    if (after !== null) {
-      from = Buffer.concat([this.#keyBuffer.subarray(0, this.#writeEntityKey(after)), Buffer.alloc(1)]);
-    }
+    const [from, to] = this.#form.range(after, prefix);
     for await (const [key, value] of this.#backend.entries(from, to)) {
       yield {
-        key: readKey(key, 2, key.length),
-        newestMs: value.readDoubleLE(newestAt),
+        key: this.#form.keyOf(key),
+        newestMs: this.#form.newestMs(value),
         bytes: key.length + value.length,
       };
     }
@@ -358,8 +325,8 @@ export class EntityStore<E extends Entity> {
 
   /** The newest content of an entity as it is on disk; null when it is not there. */
   storedNewestMs(key: StateKey): number | null {
-    const keyEnd = this.#writeEntityKey(key);
-    return this.#backend.get(this.#key(keyEnd))?.readDoubleLE(newestAt) ?? null;
+    const bytes = this.#backend.get(this.#form.entityKey(key));
+    return bytes === undefined ? null : this.#form.newestMs(bytes);
   }
 
   /** Gives the space of deleted values back to the file system. */
@@ -368,80 +335,15 @@ export class EntityStore<E extends Entity> {
   }
 
   #partSink(batch: BackendBatch): PartSink {
+    const form = this.#form;
     return {
-      begin: () => this.#beginValue(0),
+      begin: () => form.begin(0),
       put: (key, part) => {
-        const keyEnd = this.#writePartKey(key, part);
-        batch.put(this.#key(keyEnd), this.#endValue(keyEnd));
+        const partKey = form.partKey(key, part);
+        batch.put(partKey, form.seal());
       },
-      delete: (key, part) => batch.delete(this.#key(this.#writePartKey(key, part))),
+      delete: (key, part) => batch.delete(form.partKey(key, part)),
     };
-  }
-
-  /** The key in front of `end` in the key buffer. */
-  #key(end: number): Buffer {
-    return this.#keyViews.to(this.#keyBuffer, end);
-  }
-
-  #writeEntityKey(key: StateKey): number {
-    keyBytesBound(key);
-    this.#keyBuffer[0] = this.number;
-    this.#keyBuffer[1] = kindEntity;
-    return writeKey(this.#keyBuffer, 2, key);
-  }
-
-  #writePartKey(key: StateKey, part: number): number {
-    this.#keyBuffer[0] = this.number;
-    this.#keyBuffer[1] = kindPart;
-    const end = writeKey(this.#keyBuffer, 4, key);
-    this.#keyBuffer.writeUInt16BE(end - 4, 2);
-    return this.#keyBuffer.writeUInt32BE(part, end);
-  }
-
-  #beginValue(newestMs: number): ByteWriter {
-    const writer = this.#writer;
-    writer.clear();
-    writer.reserve(keyRoom);
-    writer.at = keyRoom;
-    writer.u32(0);
-    writer.u8(this.kind.layout.version);
-    writer.f64(newestMs);
-    return writer;
-  }
-
-  /** Seals the value that was begun, for the key in the key buffer. */
-  #endValue(keyEnd: number): Buffer {
-    const { buffer, at: end } = this.#writer;
-    const start = keyRoom + 4 - keyEnd;
-    if (start < 0) {
-      const ofKey = crc32(this.#keyBuffer.subarray(0, keyEnd));
-      buffer.writeUInt32LE(crc32(buffer.subarray(keyRoom + 4, end), ofKey), keyRoom);
-    } else {
-      // One call for both: the key goes in front of what follows the checksum, whose place is free as yet.
-      copyBytes(this.#keyBuffer, 0, keyEnd, buffer, start);
-      buffer.writeUInt32LE(crc32Of(buffer, start, end), keyRoom);
-    }
-    return this.#valueViews.to(buffer, end);
-  }
-
-  #check(value: Buffer, keyEnd: number, key: StateKey): void {
-    const whole = value.length >= prefixBytes;
-    const stored = whole ? value.readUInt32LE(0) : -1;
-    const computed = crc32(value.subarray(4), crc32(this.#keyBuffer.subarray(0, keyEnd)));
-    if (stored !== computed) {
-      throw new KappaError(
-        "KAPPA_STATE_CORRUPT",
-        `store ${this.name}: a value of ${value.length} bytes has checksum ${stored}, its content ${computed}`,
-        { store: this.name, key },
-      );
-    }
-    if (value[4] !== this.kind.layout.version) {
-      throw new KappaError(
-        "KAPPA_STATE_CORRUPT",
-        `store ${this.name}: a value has layout ${value[4]}, the store ${this.kind.layout.version}`,
-        { store: this.name, key },
-      );
-    }
   }
 }
 

@@ -78,7 +78,7 @@ const layoutKey = (store: string): Buffer => Buffer.concat([Buffer.from([metaSto
  *     | 0 | 2 | n mod 256 | crc32 u32, flush number f64: one is written by each flush
  *     | 0 | 3 | name |      crc32 u32, store number u8, layout as JSON
  *     | 0 | 4 | n |         crc32 u32, order time of store n f64
- *     | n | ...             store n, see `EntityStore`
+ *     | n | ...             store n, see `StoredForm`
  *
  * LevelDB can lose a batch in the middle of its log after a power cut and go on without a word; a missing trace among
  * the last 256 flushes gives it away.
