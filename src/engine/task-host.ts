@@ -83,13 +83,13 @@ export class TaskHost {
    */
   async settle(): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
-    const { partitions, version, generation } = this.#order;
-    for (const task of this.#tasks) {
-      if (partitions.has(task.partition) && this.#generations.get(task) === generation) continue;
+    for (let task = this.#unwanted(); task !== undefined; task = this.#unwanted()) {
       this.#remove(task);
       // What the log did not take is done again by the next owner.
       await task.close().catch(() => {});
     }
+    // Read behind the last close: another order may have come during it.
+    const { partitions, version } = this.#order;
     for (const task of this.#tasks) this.#goOnIfWritten(task);
     for (const partition of partitions) this.#openIfDue(partition);
     if (this.#released < version && [...this.#opening.keys()].every((partition) => partitions.has(partition))) {
@@ -100,6 +100,11 @@ export class TaskHost {
       this.#running = version;
       this.#options.report({ kind: "running", version });
     }
+  }
+
+  #unwanted(): Task | undefined {
+    const { partitions, generation } = this.#order;
+    return this.#tasks.find((task) => !partitions.has(task.partition) || this.#generations.get(task) !== generation);
   }
 
   #remove(task: Task): void {

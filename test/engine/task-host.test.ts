@@ -4,6 +4,7 @@ import { MemorySchemaRegistry } from "../../src/codec/memory-schema-registry.ts"
 import { RecordSchema } from "../../src/codec/record-schema.ts";
 import { noMeter } from "../../src/core/meter.ts";
 import { TaskHost } from "../../src/engine/task-host.ts";
+import type { ThreadReport } from "../../src/engine/thread-protocol.ts";
 import { MemoryLog } from "../../src/log/memory-log.ts";
 import { MemoryBackend } from "../../src/state/memory-backend.ts";
 import { StateDatabase } from "../../src/state/state-database.ts";
@@ -30,6 +31,7 @@ async function hostOf(partitions: number) {
   await log.createTopic("events", { partitions });
   await createTopics(topology, log, partitions);
   const opened: string[] = [];
+  const reports: ThreadReport[] = [];
   const clock = new ManualClock();
   const host = new TaskHost({
     around: {
@@ -52,14 +54,14 @@ async function hostOf(partitions: number) {
     },
     databases: { distrust: () => {} },
     clock,
-    report: () => {},
+    report: (report) => reports.push(report),
     wake: () => {},
   });
   onTestFinished(async () => {
     await host.close();
     await log.close();
   });
-  return { host, opened };
+  return { host, opened, reports };
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -91,4 +93,22 @@ test("a task that was still being opened when another run began is opened anew",
   await host.settle();
   await turn();
   assert.deepEqual(opened, ["hosted-0", "hosted-0"]);
+});
+
+test("tasks that are taken away while others are being closed are not opened any more", async () => {
+  const { host, opened, reports } = await hostOf(2);
+  host.own(1, [0, 1], 7);
+  await host.settle();
+  await turn();
+  opened.splice(0);
+  reports.splice(0);
+
+  host.own(2, [0, 1], 8);
+  const settled = host.settle();
+  host.own(3, [], 8);
+  await settled;
+  await turn();
+  assert.deepEqual({ opened, open: host.tasks.length }, { opened: [], open: 0 });
+  const released = reports.filter(({ kind }) => kind === "released");
+  assert.deepEqual(released, [{ kind: "released", version: 3 }]);
 });
