@@ -132,6 +132,7 @@ export class GroupMembership implements Membership {
    * transaction that took too long, and the task is still ours.
    */
   fenced(partition: number): void {
+    if (this.#left) return;
     this.#fenced.set(partition, this.#options.clock.monotonic());
     if (!this.#retrying) void this.#retryFenced();
   }

@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
-import { GroupMembership } from "../../src/engine/group-membership.ts";
+import { GroupMembership, type GroupMembershipOptions } from "../../src/engine/group-membership.ts";
+import type { MembershipEvents } from "../../src/engine/membership.ts";
 
-test("an application that stops while it claims its identity joins no group, and gives the identity back", async () => {
-  let joined = 0;
-  let released = 0;
-  let claim: (() => void) | undefined;
+/** A membership in a group that nobody asks about; `slept` holds how long each wait was, in ms. */
+function membershipWith(options: Partial<GroupMembershipOptions> = {}) {
+  const asked = { joins: 0 };
+  const slept: number[] = [];
   const membership = new GroupMembership({
     kafka: { bootstrapServers: [], clientId: "" },
     applicationId: "app",
@@ -15,14 +16,35 @@ test("an application that stops while it claims its identity joins no group, and
     partitions: 1,
     stateDir: "",
     clock: systemClock,
+    timers: {
+      sleep: async (ms) => {
+        slept.push(ms);
+        await sleep(1);
+      },
+      turn: () => sleep(0),
+    },
     client: {
       coordinator: () => {
-        joined++;
+        asked.joins++;
         return Promise.reject(new Error("nobody is to ask"));
       },
       refresh: () => Promise.resolve(),
       close: () => Promise.resolve(),
     },
+    claimIdentity: () => Promise.resolve({ id: "member-0", release: () => Promise.resolve() }),
+    writtenMs: () => undefined,
+    url: () => null,
+    ...options,
+  });
+  return { membership, asked, slept };
+}
+
+const ignored: MembershipEvents = { owned: () => {}, failed: (error) => assert.fail(String(error)) };
+
+test("an application that stops while it claims its identity joins no group, and gives the identity back", async () => {
+  let released = 0;
+  let claim: (() => void) | undefined;
+  const { membership, asked } = membershipWith({
     claimIdentity: () =>
       new Promise((resolve) => {
         const release = (): Promise<void> => {
@@ -31,13 +53,19 @@ test("an application that stops while it claims its identity joins no group, and
         };
         claim = () => resolve({ id: "member-0", release });
       }),
-    writtenMs: () => undefined,
-    url: () => null,
   });
-  const joining = membership.join({ owned: () => {}, failed: (error) => assert.fail(String(error)) });
+  const joining = membership.join(ignored);
   await membership.leave();
   claim?.();
   await joining;
   await sleep(20);
-  assert.deepEqual({ joined, released }, { joined: 0, released: 1 });
+  assert.deepEqual({ ...asked, released }, { joins: 0, released: 1 });
+});
+
+test("a task that is found fenced after the process has left is not asked about", async () => {
+  const { membership, slept } = membershipWith();
+  await membership.leave();
+  membership.fenced(0);
+  await sleep(20);
+  assert.deepEqual(slept, []);
 });
