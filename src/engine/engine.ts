@@ -178,7 +178,7 @@ export class Engine {
 
   async #join(): Promise<void> {
     const { topology, partitions } = this;
-    const { membership } = this.#options;
+    const { membership, onWarning: warn = noWarn } = this.#options;
     const all = Array.from({ length: partitions }, (_, p) => p);
     this.#membership =
       membership === undefined
@@ -186,6 +186,10 @@ export class Engine {
         : membership(topology, partitions);
     await this.#membership.join({
       owned: (ownership) => this.#own(ownership),
+      held: (reason) =>
+        reason === null
+          ? warn({}, "process joins its group: its identity can be written again")
+          : warn({ reason }, "process waits to join its group: its identity cannot be written; it goes on by itself"),
       failed: (error) => this.#failed(asEngineError(error)),
     });
   }

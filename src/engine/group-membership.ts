@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type Clock, systemClock } from "../core/clock.ts";
+import { KappaError } from "../core/errors.ts";
 import { systemTimers, type Timers } from "../core/timers.ts";
 import { type GroupAssignment, type GroupClient, KafkaGroup, type MemberState } from "../log/kafka-group.ts";
 import type { KafkaOptions } from "../log/kafka-options.ts";
@@ -40,6 +41,10 @@ const positionsEveryMs = 1000;
 /** Between two looks at whether fenced tasks are still ours, in ms. */
 const fencedEveryMs = 200;
 
+/** Between two attempts to claim an identity where the disk takes none, in ms; doubled up to the second. */
+const claimMs = 100;
+const claimMaxMs = 10_000;
+
 /** The processes of an application as one consumer group of Kafka, named as the application. */
 export class GroupMembership implements Membership {
   readonly #options: GroupMembershipOptions;
@@ -54,17 +59,21 @@ export class GroupMembership implements Membership {
   #retrying = false;
   #run = 0;
   #toldMs = 0;
-  #left = false;
+  readonly #leaving = new AbortController();
 
   constructor(options: GroupMembershipOptions) {
     this.#options = options;
   }
 
+  get #left(): boolean {
+    return this.#leaving.signal.aborted;
+  }
+
   async join(events: MembershipEvents): Promise<void> {
     const options = this.#options;
     this.#events = events;
-    const { claimIdentity = (stateDir) => MemberIdentity.claim(stateDir) } = options;
-    const identity = await claimIdentity(options.stateDir);
+    const identity = await this.#claim(events);
+    if (identity === undefined) return;
     if (this.#left) {
       await identity.release();
       return;
@@ -86,6 +95,24 @@ export class GroupMembership implements Membership {
       failed: (error) => events.failed(error),
     });
     this.#group.start();
+  }
+
+  /** Waits for a disk that is full or may not be written, as tasks do. @returns undefined when it is left meanwhile */
+  async #claim(events: MembershipEvents): Promise<HeldIdentity | undefined> {
+    const { stateDir, timers = systemTimers } = this.#options;
+    const { claimIdentity = (folder) => MemberIdentity.claim(folder) } = this.#options;
+    for (let failures = 0; !this.#left; failures++) {
+      try {
+        const identity = await claimIdentity(stateDir);
+        if (failures > 0 && !this.#left) events.held(null);
+        return identity;
+      } catch (error) {
+        if (!(error instanceof KappaError) || error.code !== "KAPPA_STATE_FAILED") throw error;
+        if (failures === 0 && !this.#left) events.held(error.message);
+      }
+      await timers.sleep(Math.min(claimMaxMs, claimMs * 2 ** failures), this.#leaving.signal);
+    }
+    return undefined;
   }
 
   #state(): MemberState {
@@ -167,7 +194,7 @@ export class GroupMembership implements Membership {
   }
 
   async leave(): Promise<void> {
-    this.#left = true;
+    this.#leaving.abort();
     this.#fenced.clear();
     await this.#group?.leave();
     await this.#identity?.release();

@@ -17,6 +17,8 @@ export type TaskPositions = Readonly<Record<string, number>>;
 export interface MembershipEvents {
   /** The tasks that this process is to run from now on; those that it is not, it closes and then calls `released`. */
   owned(ownership: Ownership): void;
+  /** The process waits for room or rights for its identity; without a reason: it goes on. */
+  held(reason: string | null): void;
   /** Nothing more can be said of the group: the application has to end. */
   failed(error: unknown): void;
 }

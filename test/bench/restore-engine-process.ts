@@ -47,13 +47,13 @@ function watched(inner: Membership): Membership {
       if (name === "join") {
         return (events: Parameters<Membership["join"]>[0]) =>
           target.join({
+            ...events,
             owned: (ownership) => {
               const fresh = ownership.partitions.some((task) => !running.includes(task));
               if (fresh) assigned = { atMs: sharedClockMs(), cpu: process.cpuUsage(), tasks: ownership.partitions };
               else running = ownership.partitions;
               events.owned(ownership);
             },
-            failed: (error) => events.failed(error),
           });
       }
       const value: unknown = Reflect.get(target, name, target);

@@ -36,11 +36,11 @@ class NotedMembership extends GroupMembership {
 
   override join(events: MembershipEvents): Promise<void> {
     return super.join({
+      ...events,
       owned: (ownership) => {
         this.#note(ownership.partitions);
         events.owned(ownership);
       },
-      failed: (error) => events.failed(error),
     });
   }
 

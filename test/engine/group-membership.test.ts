@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
+import { KappaError } from "../../src/core/errors.ts";
+import { systemTimers } from "../../src/core/timers.ts";
 import { GroupMembership, type GroupMembershipOptions } from "../../src/engine/group-membership.ts";
+import type { HeldIdentity } from "../../src/engine/member-identity.ts";
 import type { MembershipEvents } from "../../src/engine/membership.ts";
 
 /** A membership in a group that nobody asks about; `slept` holds how long each wait was, in ms. */
@@ -39,7 +42,7 @@ function membershipWith(options: Partial<GroupMembershipOptions> = {}) {
   return { membership, asked, slept };
 }
 
-const ignored: MembershipEvents = { owned: () => {}, failed: (error) => assert.fail(String(error)) };
+const ignored: MembershipEvents = { owned: () => {}, held: () => {}, failed: (error) => assert.fail(String(error)) };
 
 test("an application that stops while it claims its identity joins no group, and gives the identity back", async () => {
   let released = 0;
@@ -68,4 +71,35 @@ test("a task that is found fenced after the process has left is not asked about"
   membership.fenced(0);
   await sleep(20);
   assert.deepEqual(slept, []);
+});
+
+/** Claims that find a disk that is full so often, then one that is not. */
+function fullFor(failures: number): () => Promise<HeldIdentity> {
+  let claims = 0;
+  return () =>
+    ++claims > failures
+      ? Promise.resolve({ id: "member-0", release: () => Promise.resolve() })
+      : Promise.reject(new KappaError("KAPPA_STATE_FAILED", "state in member-0: no space left"));
+}
+
+test("a disk that takes no identity is waited for, 0.1 to 10 s apart, and told once", async () => {
+  const { membership, asked, slept } = membershipWith({ claimIdentity: fullFor(9) });
+  const held: (string | null)[] = [];
+  await membership.join({ ...ignored, held: (reason) => held.push(reason) });
+  assert.deepEqual(slept.slice(0, 9), [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+  assert.deepEqual(held, ["state in member-0: no space left", null]);
+  await sleep(20);
+  await membership.leave();
+  assert.ok(asked.joins > 0, "it asks for its share then");
+});
+
+test("a process that ends while its disk is full waits no longer", async () => {
+  const { membership, asked } = membershipWith({ claimIdentity: fullFor(Infinity), timers: systemTimers });
+  const startMs = performance.now();
+  const joining = membership.join(ignored);
+  await sleep(1000);
+  await membership.leave();
+  await joining;
+  assert.ok(performance.now() - startMs < 1300, "the wait under way is ended");
+  assert.equal(asked.joins, 0);
 });

@@ -116,6 +116,7 @@ export class SimulatedProcess {
     try {
       await this.#membership.join({
         owned: ({ partitions, generation }) => this.#own(partitions, generation),
+        held: () => {},
         failed: (error) => this.#options.failed(error),
       });
       await this.#loop();
