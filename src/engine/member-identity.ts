@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { KappaError } from "../core/errors.ts";
 import { LevelBackend } from "../state/level-backend.ts";
@@ -40,7 +39,7 @@ export class MemberIdentity implements HeldIdentity {
         return await MemberIdentity.#open(path).catch(async (error: unknown) => {
           if (!(error instanceof KappaError) || error.code !== "KAPPA_STATE_CORRUPT") throw error;
           // Under another name this process has its tasks once the session of the one before has ended.
-          await rm(path, { recursive: true, force: true });
+          await LevelBackend.remove(path);
           return await MemberIdentity.#open(path);
         });
       } catch (error) {
@@ -52,16 +51,27 @@ export class MemberIdentity implements HeldIdentity {
 
   static async #open(path: string): Promise<MemberIdentity> {
     const lock = await LevelBackend.open({ path });
-    const stored = lock.get(key);
-    if (stored !== undefined) return new MemberIdentity(stored.toString(), lock);
-    const id = randomUUID();
-    const batch = lock.batch();
-    batch.put(key, Buffer.from(id));
-    await batch.write(true);
-    return new MemberIdentity(id, lock);
+    try {
+      return new MemberIdentity(await storedId(lock), lock);
+    } catch (error) {
+      // It is tried again, and must not find its own lock then.
+      await lock.close();
+      throw error;
+    }
   }
 
   async release(): Promise<void> {
     await this.#lock.close();
   }
+}
+
+/** The id that a database holds; a new one when it holds none. */
+async function storedId(lock: LevelBackend): Promise<string> {
+  const stored = lock.get(key);
+  if (stored !== undefined) return stored.toString();
+  const id = randomUUID();
+  const batch = lock.batch();
+  batch.put(key, Buffer.from(id));
+  await batch.write(true);
+  return id;
 }

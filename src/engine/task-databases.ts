@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { KappaError } from "../core/errors.ts";
 import { LevelBackend } from "../state/level-backend.ts";
 import { StateDatabase } from "../state/state-database.ts";
@@ -75,7 +74,7 @@ export class TaskDatabases {
 
   async #openAt(path: string, afresh: boolean): Promise<StateDatabase> {
     const { entityBytes, ...levelShares } = cacheShares(this.#options.taskBytes);
-    if (afresh) await remove(path);
+    if (afresh) await LevelBackend.remove(path);
     const backend = await LevelBackend.open({ path, ...levelShares });
     try {
       return await StateDatabase.open({ backend, cacheBytes: entityBytes });
@@ -86,13 +85,7 @@ export class TaskDatabases {
   }
 }
 
-/** Who holds the lock would write on into files that are gone. @throws KAPPA_STATE_LOCKED */
-async function remove(path: string): Promise<void> {
-  await LevelBackend.requireUnlocked(path);
-  await rm(path, { recursive: true, force: true });
-}
-
 /** What cannot be removed stays until the next time. */
 async function removeUnlocked(paths: readonly string[]): Promise<void> {
-  for (const path of paths) await remove(path).catch(() => {});
+  for (const path of paths) await LevelBackend.remove(path).catch(() => {});
 }

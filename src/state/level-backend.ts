@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import type { ClassicLevel } from "classic-level";
 import { assert } from "../core/assert.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
@@ -73,6 +74,12 @@ export class LevelBackend implements StateBackend {
     await level.open().catch((error: unknown) => {
       if (codesOf(error).includes("LEVEL_LOCKED")) throw lockedError(path, error);
     });
+  }
+
+  /** Deletes a database: who holds the lock would write on into files that are gone. @throws KAPPA_STATE_LOCKED */
+  static async remove(path: string): Promise<void> {
+    await LevelBackend.requireUnlocked(path);
+    await rm(path, { recursive: true, force: true });
   }
 
   get(key: Buffer): Buffer | undefined {
