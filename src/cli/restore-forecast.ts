@@ -1,10 +1,4 @@
-/** How far the restore of one task is. */
-interface RestoreProgress {
-  /** Commits applied. */
-  readonly applied: number;
-  /** Commits in all. */
-  readonly total: number;
-}
+import type { RestoreProgress } from "../engine/engine-threads.ts";
 
 /** How far all restores of a process are, and how long they will take. */
 export interface Forecast {

@@ -1,6 +1,6 @@
-import { Worker } from "node:worker_threads";
-import { type ErrorCode, errorCodes, KappaError } from "../core/errors.ts";
-import { movedWith } from "../log/thread-log.ts";
+import type { Worker } from "node:worker_threads";
+import { type ErrorCode, errorCodes, KappaError, messageOf } from "../core/errors.ts";
+import { startThread } from "../log/thread-log.ts";
 import type { MeterReport } from "../observability/thread-meter.ts";
 import type { Ownership } from "./membership.ts";
 import type { InputWait, TaskProgress, ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
@@ -94,14 +94,7 @@ export class EngineThreads {
 
   start(order: ThreadOrder): void {
     const number = order.thread;
-    const module = new URL("./engine-thread.ts", import.meta.url);
-    // The compiler renames what is imported, not what a URL names.
-    if (!import.meta.url.endsWith(".ts")) module.pathname = module.pathname.replace(/\.ts$/, ".js");
-    const worker = new Worker(module, {
-      workerData: order,
-      transferList: movedWith(order.log),
-      resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
-    });
+    const worker = startThread(new URL("./engine-thread.ts", import.meta.url), order, youngGenerationMb);
     const thread: EngineThread = {
       worker,
       partitions: new Set(),
@@ -119,9 +112,7 @@ export class EngineThreads {
         new KappaError("KAPPA_ENGINE_FAILED", `engine thread ${number} ${what}`, { thread: number }, cause),
       );
     worker.on("message", (report: ThreadReport) => this.#receive(number, thread, report));
-    worker.on("error", (error: unknown) =>
-      fail(`failed: ${error instanceof Error ? error.message : String(error)}`, error),
-    );
+    worker.on("error", (error: unknown) => fail(`failed: ${messageOf(error)}`, error));
     worker.on("exit", (code) => {
       if (code !== 0) fail(`ended with code ${code}`);
     });

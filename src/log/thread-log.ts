@@ -1,4 +1,4 @@
-import type { MessagePort } from "node:worker_threads";
+import { type MessagePort, Worker } from "node:worker_threads";
 import { type FileLogHandle, OwnedFileLog } from "./file-log.ts";
 import { ThreadFileLog } from "./file-log-thread.ts";
 import { KafkaLog } from "./kafka-log.ts";
@@ -26,8 +26,25 @@ export function threadHandle(log: SharedLog): LogHandle {
     : { kind: "kafka", kafka: log.options };
 }
 
+/**
+ * Starts a thread of this process that opens the log as well.
+ *
+ * @param module its module, as `new URL("./thread.ts", import.meta.url)`
+ * @param order becomes its worker data @param youngGenerationMb bound on its new objects
+ */
+export function startThread(module: URL, order: { readonly log: LogHandle }, youngGenerationMb: number): Worker {
+  const compiled = new URL(module);
+  // The compiler renames what is imported, not what a URL names.
+  if (!import.meta.url.endsWith(".ts")) compiled.pathname = compiled.pathname.replace(/\.ts$/, ".js");
+  return new Worker(compiled, {
+    workerData: order,
+    transferList: movedWith(order.log),
+    resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
+  });
+}
+
 /** What has to be moved with a handle, not copied. */
-export function movedWith(handle: LogHandle): MessagePort[] {
+function movedWith(handle: LogHandle): MessagePort[] {
   return handle.kind === "file" ? [handle.file.port] : [];
 }
 

@@ -1,7 +1,7 @@
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { RegistryPlace } from "../codec/registry-place.ts";
 import { messageOf } from "../core/errors.ts";
-import { movedWith, type SharedLog, threadHandle } from "../log/thread-log.ts";
+import { type SharedLog, startThread, threadHandle } from "../log/thread-log.ts";
 import { type MeterReport, ThreadMeter } from "../observability/thread-meter.ts";
 import type { Topology } from "../topology/graph.ts";
 import type { OnlineEnding, OnlineStatus } from "./online-feed.ts";
@@ -90,14 +90,7 @@ export class OnlineServing {
   #start(): void {
     const log = threadHandle(this.#options.log);
     const order: OnlineOrder = { ...this.#order, log };
-    const module = new URL("./online-thread.ts", import.meta.url);
-    // The compiler renames what is imported, not what a URL names.
-    if (!import.meta.url.endsWith(".ts")) module.pathname = module.pathname.replace(/\.ts$/, ".js");
-    const worker = new Worker(module, {
-      workerData: order,
-      transferList: movedWith(log),
-      resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
-    });
+    const worker = startThread(new URL("./online-thread.ts", import.meta.url), order, youngGenerationMb);
     this.#worker = worker;
     const thread = ++this.#thread;
     worker.on("message", (report: OnlineReport) => this.#receive(thread, report));
