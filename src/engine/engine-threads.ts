@@ -63,6 +63,7 @@ interface Question {
 /** The engine threads of a process: which task is on which, what they report, and questions to them. */
 export class EngineThreads {
   readonly #events: ThreadEvents;
+  readonly #startThread: typeof startThread;
   readonly #threads: EngineThread[] = [];
   readonly #restoring = new Map<number, RestoreProgress>();
   readonly #questions = new Map<number, Question>();
@@ -70,8 +71,10 @@ export class EngineThreads {
   /** Number of the newest order. */
   #version = 0;
 
-  constructor(events: ThreadEvents) {
+  /** @param start how a thread is started; default: as one of this process */
+  constructor(events: ThreadEvents, start: typeof startThread = startThread) {
     this.#events = events;
+    this.#startThread = start;
   }
 
   /** Partitions whose tasks the threads were told to run. */
@@ -94,7 +97,7 @@ export class EngineThreads {
 
   start(order: ThreadOrder): void {
     const number = order.thread;
-    const worker = startThread(new URL("./engine-thread.ts", import.meta.url), order, youngGenerationMb);
+    const worker = this.#startThread(new URL("./engine-thread.ts", import.meta.url), order, youngGenerationMb);
     const thread: EngineThread = {
       worker,
       partitions: new Set(),
@@ -121,6 +124,7 @@ export class EngineThreads {
   /** Tells the threads what to run: a task stays where it is, a new one goes to the thread that has the fewest. */
   own({ partitions, generation }: Ownership): void {
     const fresh = new Set(partitions);
+    for (const partition of this.#restoring.keys()) if (!fresh.has(partition)) this.#restoring.delete(partition);
     for (const { partitions: own } of this.#threads) {
       for (const partition of own) {
         if (fresh.has(partition)) fresh.delete(partition);
@@ -206,6 +210,7 @@ export class EngineThreads {
         if (this.#all("ended")) events.ended();
         break;
       case "fenced":
+        this.#restoring.delete(report.partition);
         events.fenced(report.partition);
         break;
       case "discarded":
@@ -215,6 +220,8 @@ export class EngineThreads {
         events.held(report.partition, report.reason);
         break;
       case "restoring":
+        // What is said of a task that was taken away meanwhile is never followed by its end.
+        if (!thread.partitions.has(report.partition)) break;
         if (report.applied >= report.total) this.#restoring.delete(report.partition);
         else this.#restoring.set(report.partition, report);
         break;

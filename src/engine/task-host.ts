@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
+import { remainingCommits } from "../task/commit-replay.ts";
 import type { Task } from "../task/task.ts";
 import { openTask, type TaskSurroundings, tellDiscarded } from "../task/task-opener.ts";
 import type { TaskDatabases } from "./task-databases.ts";
@@ -67,6 +68,8 @@ export class TaskHost {
 
   /** Takes effect at the next `settle`. */
   own(version: number, partitions: readonly number[], generation: number): void {
+    for (const partition of this.#order.partitions)
+      if (!partitions.includes(partition)) this.#restoresNothing(partition);
     this.#order = { version, partitions: new Set(partitions), generation };
     for (const [partition, { abort }] of this.#opening) if (!partitions.includes(partition)) abort.abort();
     this.#fenced.clear();
@@ -129,7 +132,8 @@ export class TaskHost {
           if (!this.#held.has(partition)) this.#retries.delete(partition);
         },
         (error: unknown) => {
-          if (!signal.aborted) this.#refused(partition, error);
+          if (signal.aborted) this.#restoresNothing(partition);
+          else this.#refused(partition, error);
         },
       )
       .finally(() => {
@@ -149,6 +153,11 @@ export class TaskHost {
     this.#options.report({ kind: "held", partition, reason: null });
   }
 
+  /** A restore that is not gone on with would be shown, and raise an alarm, for ever. */
+  #restoresNothing(partition: number): void {
+    remainingCommits(this.#options.around.meter, partition).set(0);
+  }
+
   /** What becomes of a task that failed with an error. */
   #refused(partition: number, error: unknown): void {
     const recovery = error instanceof KappaError ? error.recovery : "stop";
@@ -163,6 +172,7 @@ export class TaskHost {
       this.#retries.set(partition, { atMs: this.#options.clock.monotonic() + waitMs, attempts: attempts + 1 });
     } else if (recovery === "close-task") {
       this.#fenced.add(partition);
+      this.#restoresNothing(partition);
       this.#options.report({ kind: "fenced", partition });
     } else this.#failure ??= error;
   }

@@ -57,7 +57,7 @@ export class CommitReplay {
     this.#sequence = local?.sequence ?? -1;
     // Without `newerFrom` the first commit to be read is the one after the local one.
     this.#confirmed = local === null || local.newerFrom === undefined;
-    this.#remaining = options.meter.gauge("kappa_restore_remaining_commits", String(options.partition));
+    this.#remaining = remainingCommits(options.meter, options.partition);
     this.#turnedMs = this.#reportedMs = options.clock.monotonic();
   }
 
@@ -163,6 +163,11 @@ export class CommitReplay {
       { partition },
     );
   }
+}
+
+/** Commits that the restore of a task has still to apply. Who gives a restore up says that nothing remains. */
+export function remainingCommits(meter: Meter, partition: number): Gauge {
+  return meter.gauge("kappa_restore_remaining_commits", String(partition));
 }
 
 function newerFromOf({ newerFrom, sequence }: CommitRecord): number {

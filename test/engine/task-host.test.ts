@@ -5,13 +5,17 @@ import { RecordSchema } from "../../src/codec/record-schema.ts";
 import { noMeter } from "../../src/core/meter.ts";
 import { TaskHost } from "../../src/engine/task-host.ts";
 import type { ThreadReport } from "../../src/engine/thread-protocol.ts";
+import type { Cursor, Log } from "../../src/log/log.ts";
 import { MemoryLog } from "../../src/log/memory-log.ts";
 import { MemoryBackend } from "../../src/state/memory-backend.ts";
 import { StateDatabase } from "../../src/state/state-database.ts";
 import { createTopics } from "../../src/task/application.ts";
 import { defaultSettings } from "../../src/task/settings.ts";
+import type { TaskSurroundings } from "../../src/task/task-opener.ts";
+import { append, at } from "../../src/testing/log-case.ts";
 import { ManualClock } from "../../src/testing/manual-clock.ts";
 import { TopologyBuilder } from "../../src/topology/builder.ts";
+import { RecordedMeter } from "../serving/recorded-meter.ts";
 
 const schema = new RecordSchema<{ key: string; ts: number }>({
   type: "record",
@@ -22,7 +26,7 @@ const schema = new RecordSchema<{ key: string; ts: number }>({
   ],
 });
 
-async function hostOf(partitions: number) {
+async function hostOf(partitions: number, around: Partial<TaskSurroundings> = {}) {
   const builder = new TopologyBuilder("hosted");
   const options = { schema, key: "key", format: "json" } as const;
   builder.stream("events", { ...options, time: "ts" }).to("out", options);
@@ -51,6 +55,7 @@ async function hostOf(partitions: number) {
       takeOverTap: (task, step) => {
         if (step === "open-writer") opened.push(task);
       },
+      ...around,
     },
     databases: { distrust: () => {} },
     clock,
@@ -61,7 +66,7 @@ async function hostOf(partitions: number) {
     await host.close();
     await log.close();
   });
-  return { host, opened, reports };
+  return { host, opened, reports, log };
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -111,4 +116,52 @@ test("tasks that are taken away while others are being closed are not opened any
   assert.deepEqual({ opened, open: host.tasks.length }, { opened: [], open: 0 });
   const released = reports.filter(({ kind }) => kind === "released");
   assert.deepEqual(released, [{ kind: "released", version: 3 }]);
+});
+
+/** The log of an application that has committed, and does not show what it committed. */
+async function logThatWithholds(): Promise<Log> {
+  const { host, log } = await hostOf(1);
+  await append(log, "events", 0, [at(1, '{"key":"k","ts":1}')]);
+  host.own(1, [0], 1);
+  for (let round = 0; round < 5; round++) {
+    await host.settle();
+    await turn();
+    for (const task of host.tasks) await task.cycle();
+  }
+  host.own(2, [], 1);
+  await host.settle();
+  let looks = 0;
+  return new Proxy(log as Log, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== "function") return value;
+      return async (topic: string, ...others: unknown[]) => {
+        const opened: unknown = await value.call(target, topic, ...others);
+        // The first look is for where a restore begins.
+        if (name !== "openCursor" || topic !== "hosted-commits" || ++looks % 2 === 1) return opened;
+        const cursor = opened as Cursor;
+        const { position, end } = cursor;
+        const close = (): void => cursor.close();
+        return { position, end, close, next: () => undefined, caughtUp: () => false, arrival: turn };
+      };
+    },
+  });
+}
+
+test("a restore that is given up has no commits left to apply", async () => {
+  const meter = new RecordedMeter();
+  const log = await logThatWithholds();
+  const { host } = await hostOf(1, { log, meter: meter.open() });
+  const remaining = (): number | undefined => meter.values.get("kappa_restore_remaining_commits 0");
+  const turns = async (): Promise<void> => {
+    for (let n = 0; n < 20; n++) await turn();
+  };
+  host.own(1, [0], 2);
+  await host.settle();
+  await turns();
+  assert.ok((remaining() ?? 0) > 0, "it restores");
+  host.own(2, [], 2);
+  await host.settle();
+  await turns();
+  assert.equal(remaining(), 0);
 });
