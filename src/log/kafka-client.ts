@@ -61,6 +61,10 @@ export class KafkaClient {
             : connectTls({ ...named, ...tls, host, port }, onConnect);
         socket.setNoDelay(true);
         socket.setKeepAlive(true, keepAliveMs);
+        // kafkajs keeps a socket that is dead and unrefs it with every disconnect; Node then listens for its connecting
+        // once more each time, which never comes.
+        const unref = socket.unref.bind(socket);
+        socket.unref = () => (socket.destroyed ? socket : unref());
         return socket;
       },
       brokers: bootstrapServers,
