@@ -62,6 +62,8 @@ export class PartitionFollower {
   #cursor: Cursor | null = null;
   /** Where the store is, or was when this was open; null: it has nothing. */
   #stored: number | null = null;
+  /** Where this was last opened: what the store lacks begins there as long as it has nothing. */
+  #openedFrom: number | null = null;
   /** End of the partition when the log was last asked, not the cursor. */
   #end = 0n;
   /** Offset of the next record to gather. */
@@ -137,6 +139,7 @@ export class PartitionFollower {
     const cursor = await log.openCursor(topic, partition, BigInt(from), "durable");
     this.#cursor = cursor;
     this.#stored = stored;
+    this.#openedFrom = from;
     this.#next = from;
     this.#trimmed = stored === null ? 0 : Math.max(0, start - stored);
     this.#standing = false;
@@ -296,7 +299,8 @@ export class PartitionFollower {
   get lag(): number {
     const heard = this.#cursor?.end ?? 0n;
     const end = heard > this.#end ? heard : this.#end;
-    return this.reached(end) ? 0 : Math.max(0, Number(end) - (this.#stored ?? Number(end)));
+    const from = this.#stored ?? this.#openedFrom;
+    return from === null || this.reached(end) ? 0 : Math.max(0, Number(end) - from);
   }
 
   /** Whether the store has everything before an offset. */

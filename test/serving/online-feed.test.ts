@@ -295,6 +295,21 @@ test("while the registry is away, records of unknown schemas wait and other tabl
   assert.equal(feeding.meter.of("skipped_total", "customers", "decode"), 0);
 });
 
+test("a store that has nothing yet lags by what waits for a schema", async () => {
+  const feeding = await Feeding.over(1);
+  const registry = new RemoteRegistry();
+  const id = await registry.register("decisions-value", decisionSchema.definition);
+  registry.away = true;
+  await appendAvro(feeding, registry, id, id, id);
+  const feed = feeding.feed({ tables: [avro], registry });
+  await feed.round();
+  assert.equal(feed.status.lag, 3);
+  registry.away = false;
+  feeding.clock.advance(1000);
+  for (let i = 0; i < 3; i++) await feed.round();
+  assert.equal(feed.status.lag, 0);
+});
+
 test("partitions are followed by who runs their task, and a topic may have more of them", async () => {
   const feeding = await Feeding.over(5);
   for (let p = 0; p < 5; p++) await feeding.append(`c${p}`, p, p);
