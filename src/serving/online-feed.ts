@@ -223,10 +223,9 @@ export class OnlineFeed {
     if (!(error instanceof KappaError) || error.recovery !== "retry") throw error;
     this.#storeErrors.add(1);
     this.#trouble = error.message;
-    for (const follower of this.#followers.values()) {
-      follower.forget();
-      await follower.lookAhead();
-    }
+    const followers = [...this.#followers.values()];
+    for (const follower of followers) follower.forget();
+    await Promise.all(followers.map((follower) => follower.lookAhead()));
   }
 
   /** Opens and closes followers until they are those of the tasks run here. */

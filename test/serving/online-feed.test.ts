@@ -351,6 +351,23 @@ test("while the store is away its lag grows and its trouble is told; then it has
   assert.equal(await feeding.n("c1"), "4");
 });
 
+test("a store that fails keeps the feed no longer than one question to the log, however many partitions it follows", async () => {
+  const feeding = await Feeding.over(4);
+  const feed = feeding.feed();
+  await feed.round();
+  const { log } = feeding;
+  const endOffset = log.endOffset.bind(log);
+  let [underWay, atOnce] = [0, 0];
+  log.endOffset = async (...args) => {
+    atOnce = Math.max(atOnce, ++underWay);
+    await new Promise((resolve) => setImmediate(resolve));
+    underWay--;
+    return await endOffset(...args);
+  };
+  await feed.failed(new KappaError("KAPPA_SERVICE_UNREACHABLE", "away"));
+  assert.equal(atOnce, 4);
+});
+
 test("a cursor that hears of nothing shows as lag", async () => {
   const feeding = await Feeding.over(1);
   const feed = feeding.feed();
