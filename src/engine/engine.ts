@@ -112,7 +112,7 @@ export class Engine {
       log: options.log,
       topics: partitionedInputs(topology).map(({ topic }) => topic),
       partitions,
-      failed: (error) => this.#failed(error),
+      failed: (error) => this.#failed(asEngineError(error)),
     });
     this.topology = topology;
     this.partitions = partitions;

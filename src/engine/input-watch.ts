@@ -1,5 +1,6 @@
 import { KappaError } from "../core/errors.ts";
 import type { Log, TopicIdentity } from "../log/log.ts";
+import { countChanged, madeAnew } from "../task/changed-input.ts";
 
 /** Between two looks at the inputs, in ms. */
 const lookEveryMs = 10_000;
@@ -11,7 +12,7 @@ export interface InputWatchOptions {
   /** That each of them must have. */
   readonly partitions: number;
   /** Told once what is wrong; nothing is looked at afterwards. */
-  readonly failed: (error: KappaError) => void;
+  readonly failed: (error: unknown) => void;
 }
 
 /**
@@ -46,31 +47,21 @@ export class InputWatch {
     this.#timer = setTimeout(() => void this.#look(), lookEveryMs).unref();
   }
 
-  async #wrongWith(topic: string): Promise<KappaError | undefined> {
+  async #wrongWith(topic: string): Promise<unknown> {
     let now: TopicIdentity | undefined;
     try {
       now = await this.#options.log.identify?.(topic);
-    } catch {
-      // The broker is away, which others notice too.
-      return undefined;
+    } catch (error) {
+      // A broker that is away others notice too.
+      return error instanceof KappaError && error.recovery === "retry" ? undefined : error;
     }
     // One that is gone shows to who reads it.
     if (now === undefined) return undefined;
     const { partitions } = this.#options;
-    if (now.partitions !== partitions) {
-      const message =
-        `topic ${topic} has ${now.partitions} partitions now, the application runs with ${partitions}; ` +
-        "state is cut by partition: run under a new application id from the beginning";
-      return new KappaError("KAPPA_TOPIC_MISMATCH", message, { topic, partitions: now.partitions });
-    }
+    if (now.partitions !== partitions) return countChanged(now.partitions, partitions, topic);
     const first = this.#first.get(topic);
     if (first === undefined) this.#first.set(topic, now);
-    else if (first.id !== now.id) {
-      const message =
-        `topic ${topic} was deleted and made anew while it was read; ` +
-        "run under a new application id from the beginning";
-      return new KappaError("KAPPA_LOG_TRUNCATED", message, { topic });
-    }
+    else if (first.id !== now.id) return madeAnew(topic);
     return undefined;
   }
 

@@ -1,6 +1,6 @@
-import { KappaError } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
 import type { Log } from "../log/log.ts";
+import { madeAnew } from "./changed-input.ts";
 import type { CommitRecord, InputPosition } from "./commit-record.ts";
 
 /**
@@ -18,17 +18,7 @@ export async function inputStart(
   const topicId = (await log.identify?.(topic))?.id;
   const last = record?.inputs[topic];
   if (last?.topicId !== undefined && topicId !== undefined && last.topicId !== topicId)
-    throw madeAnew(topic, partition, last.offset);
+    throw madeAnew(topic, { partition, offset: last.offset });
   const from = last ?? { offset: Number(await log.startOffset(topic, partition)), orderTimeMs: beginningOfTimeMs };
   return topicId === undefined ? from : { ...from, topicId };
-}
-
-/** The error for a topic that is no longer the one that was read. */
-function madeAnew(topic: string, partition: number, offset: number): KappaError {
-  return new KappaError(
-    "KAPPA_LOG_TRUNCATED",
-    `topic ${topic} was deleted and made anew: position ${offset} of partition ${partition} is of the one before; ` +
-      "run under a new application id from the beginning",
-    { topic, partition, offset },
-  );
 }

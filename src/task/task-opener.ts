@@ -18,6 +18,7 @@ import {
   type Topology,
 } from "../topology/graph.ts";
 import { inputSerde, outputSerde, type SchemaIds } from "./application.ts";
+import { countChanged } from "./changed-input.ts";
 import { type CommitRecord, type LanePosition, parseCommitRecord } from "./commit-record.ts";
 import { CommitReplay } from "./commit-replay.ts";
 import { DeadLetters } from "./dead-letter.ts";
@@ -191,13 +192,8 @@ async function restore(partition: number, around: TaskSurroundings, database: St
     const end = Number(await log.endOffset(commitsTopic(topology.applicationId), partition, "written"));
     around.takeOverTap?.(id, "apply-commits");
     const record = await replayOf(partition, around, database, local).run(end);
-    if (record !== null && record.partitions !== around.partitions) {
-      throw new KappaError(
-        "KAPPA_TOPIC_MISMATCH",
-        `the application was run with ${record.partitions} partitions, its inputs now have ${around.partitions}; ` +
-          "state is cut by partition: run under a new application id from the beginning",
-      );
-    }
+    if (record !== null && record.partitions !== around.partitions)
+      throw countChanged(around.partitions, record.partitions);
     return { database, stores, record, end };
   } catch (error) {
     await database.close();
