@@ -19,7 +19,7 @@ export async function refuseLostCommits(applicationId: string, log: Log, stateDi
   throw new KappaError(
     "KAPPA_LOG_TRUNCATED",
     `topic ${topic} does not exist, and ${stateDir} holds state of ${tasks} tasks: where they stand is gone; ` +
-      "delete that folder to begin anew",
+      "run under a new application id from the beginning",
     { topic, tasks },
   );
 }
