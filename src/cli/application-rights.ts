@@ -1,5 +1,5 @@
 import type { LateRights } from "../log/kafka-rights.ts";
-import { isGlobalTable, partitionedInputs } from "../task/application.ts";
+import { allInputs } from "../task/application.ts";
 import {
   choicesTopic,
   commitsTopic,
@@ -33,7 +33,7 @@ export function rightsOf(topology: Topology): readonly KafkaRight[] {
   const add = (name: string, operations: readonly KafkaOperation[]): void => {
     topics.set(name, new Set([...(topics.get(name) ?? []), ...operations]));
   };
-  for (const { topic } of [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)]) add(topic, read);
+  for (const { topic } of allInputs(topology)) add(topic, read);
   for (const node of topology.nodes) {
     // What the online store keeps is read from the topic itself.
     if (node.kind === "sink") add(node.topic, node.served.length > 0 ? [...write, "READ"] : write);

@@ -3,7 +3,7 @@ import { messageOf } from "../core/errors.ts";
 import { KafkaCluster } from "../log/kafka-cluster.ts";
 import { requireRights } from "../log/kafka-rights.ts";
 import type { Log } from "../log/log.ts";
-import { isGlobalTable, partitionedInputs } from "../task/application.ts";
+import { allInputs } from "../task/application.ts";
 import type { Topology } from "../topology/graph.ts";
 import { lateRightsOf, rightsOf } from "./application-rights.ts";
 import { checkBrokers, checkGroup } from "./broker-checks.ts";
@@ -37,7 +37,7 @@ export async function checkOnKafka(
 ): Promise<CheckResult[]> {
   const topics = new Map<string, TopicRole>();
   const unseen: CheckResult[] = [];
-  const read = new Set([...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)].map(topicOf));
+  const read = new Set(allInputs(topology).map(topicOf));
   for (const [name, role] of rolesOf(topology)) {
     try {
       if ((await log.topic(name)) !== undefined) topics.set(name, role);
@@ -67,7 +67,7 @@ function rolesOf(topology: Topology): Map<string, TopicRole> {
   for (const { resourceType, resourceName, operations } of rightsOf(topology)) {
     if (resourceType === "TOPIC") roles.set(resourceName, operations.includes("DELETE") ? "frames" : "output");
   }
-  for (const { topic, kind } of [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)]) {
+  for (const { topic, kind } of allInputs(topology)) {
     roles.set(topic, kind === "table" ? "table" : "stream");
   }
   return roles;

@@ -3,7 +3,7 @@ import { KappaError } from "../core/errors.ts";
 import { loadTopology } from "../engine/topology-module.ts";
 import type { Log, Topic } from "../log/log.ts";
 import { RecordBatchReader } from "../log/record-batch.ts";
-import { isGlobalTable, partitionedInputs } from "../task/application.ts";
+import { allInputs } from "../task/application.ts";
 import { parsedBy, wholeNumber } from "./arguments.ts";
 import { existingTopic } from "./data-folder.ts";
 import { internalTopics } from "./internal-topics.ts";
@@ -114,8 +114,7 @@ function createVerb(invocation: Invocation): CommandUnknownOpts {
       const wanted = new Set(names);
       if (options.topology !== undefined) {
         const topology = await loadTopology({ module: invocation.path(options.topology), parameters: options.param });
-        for (const { topic } of [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)])
-          wanted.add(topic);
+        for (const { topic } of allInputs(topology)) wanted.add(topic);
       }
       if (wanted.size === 0)
         throw new KappaError("KAPPA_USAGE", "no topic is named; type: kappa topics create NAME --partitions 8");

@@ -5,7 +5,7 @@ import { messageOf } from "../core/errors.ts";
 import { noMeter } from "../core/meter.ts";
 import type { Log } from "../log/log.ts";
 import { compileRules } from "../scoring/compiled-rules.ts";
-import { internalTopics, isGlobalTable, partitionedInputs } from "../task/application.ts";
+import { allInputs, internalTopics, partitionedInputs } from "../task/application.ts";
 import { loadModels } from "../task/models.ts";
 import type { Input, RulesNode, SinkNode, Topology } from "../topology/graph.ts";
 import { bad, type CheckResult, caught, good, skipped } from "./health-check.ts";
@@ -26,7 +26,7 @@ export async function checkTopology(
   topology: Topology,
   { log, registry, clock }: TopologySources,
 ): Promise<CheckResult[]> {
-  const inputs: Input[] = [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)];
+  const inputs = allInputs(topology);
   const checks = [
     good(
       "topology",

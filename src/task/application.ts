@@ -26,6 +26,11 @@ export function partitionedInputs(topology: Topology): (StreamSourceNode | Table
   return topology.subTopologies.flatMap((sub) => sub.inputs);
 }
 
+/** Every input of a topology: the partitioned ones, then the global tables. */
+export function allInputs(topology: Topology): (StreamSourceNode | TableSourceNode)[] {
+  return [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)];
+}
+
 /**
  * How many tasks the application has: the partition count that its input topics share.
  *

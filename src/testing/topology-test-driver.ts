@@ -12,7 +12,14 @@ import { RecordBatchWriter } from "../log/record-batch.ts";
 import type { Scorer } from "../scoring/scorer.ts";
 import { MemoryBackend } from "../state/memory-backend.ts";
 import { StateDatabase } from "../state/state-database.ts";
-import { createTopics, inputSerde, isGlobalTable, partitionedInputs, registerSchemas } from "../task/application.ts";
+import {
+  allInputs,
+  createTopics,
+  inputSerde,
+  isGlobalTable,
+  partitionedInputs,
+  registerSchemas,
+} from "../task/application.ts";
 import { GlobalTable } from "../task/global-table.ts";
 import { loadModels } from "../task/models.ts";
 import { defaultSettings, type TaskSettings } from "../task/settings.ts";
@@ -70,7 +77,7 @@ export class TopologyTestDriver {
   /** Creates the topics of the topology, loads its models and starts its tasks. */
   static async open(topology: Topology, options: DriverOptions = {}): Promise<TopologyTestDriver> {
     const driver = new TopologyTestDriver(topology, options);
-    const inputs = [...partitionedInputs(topology), ...topology.nodes.filter(isGlobalTable)];
+    const inputs = allInputs(topology);
     for (const { topic } of inputs) await driver.log.createTopic(topic, { partitions: driver.#partitions });
     await createTopics(topology, driver.log, driver.#partitions);
     driver.#schemaIds = await registerSchemas(topology, driver.#registry);
@@ -144,9 +151,7 @@ export class TopologyTestDriver {
 
   /** An input topic of the topology. @throws KAPPA_TOPIC_UNKNOWN */
   input(topic: string): TestInput {
-    const node = [...partitionedInputs(this.topology), ...this.topology.nodes.filter(isGlobalTable)].find(
-      (input) => input.topic === topic,
-    );
+    const node = allInputs(this.topology).find((input) => input.topic === topic);
     if (node === undefined)
       throw new KappaError("KAPPA_TOPIC_UNKNOWN", `the topology does not read "${topic}"`, { topic });
     const { earliestMs } = this.#options.settings?.timeBounds ?? defaultSettings.timeBounds;
