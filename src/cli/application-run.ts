@@ -147,13 +147,12 @@ export class ApplicationRun {
 
   #start(log: SharedLog, kafka: KafkaOptions | null, url: string): Promise<Engine> {
     const { threads, dataDir, redisUrl } = this.#config;
-    const stateDir = this.#invocation.path(this.#config.stateDir);
     const registry = registryAddress(this.#config);
     return Engine.start({
       topology: this.#module,
       log,
       dataDir: this.#invocation.path(dataDir),
-      stateDir,
+      stateDir: this.#invocation.path(this.#config.stateDir),
       threads: threads === 0 ? availableParallelism() : threads,
       settings: this.#settings(),
       ...(registry === undefined ? {} : { registry: { kind: "confluent", ...registry } }),
@@ -164,14 +163,14 @@ export class ApplicationRun {
         this.#heardMs = this.#invocation.clock.monotonic();
         this.#meter.merge(thread, report);
       },
-      ...(kafka === null ? {} : { membership: this.#groupOf(kafka, stateDir, url) }),
+      ...(kafka === null ? {} : { membership: this.#groupOf(kafka, url) }),
     });
   }
 
   /** This process as a member of the group that shares the tasks. */
-  #groupOf(kafka: KafkaOptions, stateDir: string, url: string): NonNullable<EngineOptions["membership"]> {
+  #groupOf(kafka: KafkaOptions, url: string): NonNullable<EngineOptions["membership"]> {
     const { sessionTimeoutMs, httpHost, httpUrl = reachable(url, httpHost) } = this.#config;
-    return groupMembership({ kafka, stateDir, sessionTimeoutMs, url: () => httpUrl });
+    return groupMembership({ kafka, sessionTimeoutMs, url: () => httpUrl });
   }
 
   #settings(): Partial<TaskSettings> {

@@ -29,8 +29,11 @@ export interface EngineOptions {
   readonly topology: TopologyModule;
   /** The open log. The engine does not close it. */
   readonly log: SharedLog;
-  /** How tasks are shared with other processes; default: all of them are run here. */
-  readonly membership?: (topology: Topology, partitions: number) => Membership;
+  /**
+   * How tasks are shared with other processes; default: all of them are run here. Told the folder of the application's
+   * local state, which is `<stateDir>/<application>`.
+   */
+  readonly membership?: (topology: Topology, partitions: number, stateFolder: string) => Membership;
   /** Holds `registry/` and, unless `stateDir` says otherwise, `state/`. */
   readonly dataDir: string;
   readonly stateDir?: string;
@@ -74,6 +77,8 @@ export class Engine {
   /** Resolves when the input has ended or `stop` was called; rejects when a thread failed. */
   readonly finished: Promise<void>;
   readonly #options: EngineOptions;
+  /** Folder of the application's local state. */
+  readonly #stateFolder: string;
   readonly #threads: EngineThreads;
   readonly #collector = new Collector();
   readonly #waits: InputWaits;
@@ -87,8 +92,9 @@ export class Engine {
   /** Tables kept in the online store; null when the topology has none, or no store was given. */
   readonly serving: OnlineServing | null;
 
-  private constructor(options: EngineOptions, topology: Topology, partitions: number) {
+  private constructor(options: EngineOptions, topology: Topology, partitions: number, stateFolder: string) {
     this.#options = options;
+    this.#stateFolder = stateFolder;
     this.#threads = new EngineThreads({
       ready: () => this.#joinOthers(),
       released: () => this.#membership?.released(this.owned),
@@ -138,8 +144,8 @@ export class Engine {
     const { log, dataDir } = options;
     const topology = await loadTopology(options.topology);
     const partitions = await partitionCount(topology, log);
-    const stateDir = join(options.stateDir ?? join(dataDir, "state"), topology.applicationId);
-    await refuseLostCommits(topology.applicationId, log, stateDir);
+    const stateFolder = join(options.stateDir ?? join(dataDir, "state"), topology.applicationId);
+    await refuseLostCommits(topology.applicationId, log, stateFolder);
     await createTopics(topology, log, partitions);
     const registry = registryPlace(options);
     const schemaIds = await registerPatiently(topology, registry, options.onWarning ?? noWarn, options.signal);
@@ -149,7 +155,7 @@ export class Engine {
       ...(options.membership === undefined ? {} : { frontierRepeatMs: sharedFrontierRepeatMs }),
       ...options.settings,
     };
-    const engine = new Engine(options, topology, partitions);
+    const engine = new Engine(options, topology, partitions, stateFolder);
     try {
       const ends = settings.untilEnd ? await engine.#ends() : {};
       const threads = Math.min(options.threads ?? availableParallelism(), partitions);
@@ -160,7 +166,7 @@ export class Engine {
           log: threadHandle(log),
           partitionCount: partitions,
           registry,
-          stateDir,
+          stateDir: stateFolder,
           schemaIds,
           settings,
           ends,
@@ -183,7 +189,7 @@ export class Engine {
     this.#membership =
       membership === undefined
         ? new SoleMembership({ partitions: all, generation: await this.#generation() })
-        : membership(topology, partitions);
+        : membership(topology, partitions, this.#stateFolder);
     await this.#membership.join({
       owned: (ownership) => this.#own(ownership),
       held: (reason) =>

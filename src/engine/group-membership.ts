@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { KappaError } from "../core/errors.ts";
 import { systemTimers, type Timers } from "../core/timers.ts";
@@ -204,8 +203,6 @@ export class GroupMembership implements Membership {
 export interface GroupOptions {
   /** As the log was opened with. */
   readonly kafka: KafkaOptions;
-  /** As `EngineOptions.stateDir`, or its default `<dataDir>/state`: a task goes by preference to who holds its state. */
-  readonly stateDir: string;
   /**
    * How long the brokers wait for a sign of life of this process before its tasks go to others, in ms. Default 6,000, which
    * is also the least that brokers allow unless told otherwise.
@@ -219,22 +216,24 @@ export interface GroupOptions {
  * Lets any number of processes share the tasks of an application, as one consumer group with the name of the application:
  *
  *     const log = await KafkaLog.open(kafka);
- *     const membership = groupMembership({ kafka, stateDir: ".kappa/state" });
- *     const engine = await Engine.start({ topology, log, dataDir: ".kappa", membership });
+ *     const engine = await Engine.start({ topology, log, dataDir: ".kappa", membership: groupMembership({ kafka }) });
  *
- * Each process claims an identity in `stateDir` and keeps it over restarts, so that it is given its tasks again.
+ * Each process claims an identity beside its local state and keeps it over restarts, so that it is given its tasks again;
+ * a task goes by preference to who holds its state.
  *
  * @returns what `Engine.start` takes as `membership`; without it one process runs all tasks, and a second one fences them
  */
-export function groupMembership(options: GroupOptions): (topology: Topology, partitions: number) => Membership {
-  const { kafka, stateDir, sessionTimeoutMs, url = () => null } = options;
-  return (topology, partitions) =>
+export function groupMembership(
+  options: GroupOptions,
+): (topology: Topology, partitions: number, stateFolder: string) => Membership {
+  const { kafka, sessionTimeoutMs, url = () => null } = options;
+  return (topology, partitions, stateFolder) =>
     new GroupMembership({
       kafka,
       applicationId: topology.applicationId,
       topics: partitionedInputs(topology).map(({ topic }) => topic),
       partitions,
-      stateDir: join(stateDir, topology.applicationId),
+      stateDir: stateFolder,
       ...(sessionTimeoutMs === undefined ? {} : { sessionTimeoutMs }),
       clock: systemClock,
       url,

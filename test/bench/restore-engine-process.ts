@@ -69,7 +69,7 @@ const engine = await Engine.start({
   threads,
   settings: { cacheBytes: cacheMb * 2 ** 20 },
   onWarning: (fields, message) => void warnings.push(`${message} ${JSON.stringify(fields)}`),
-  membership: (topology, count) => watched(groupMembership({ kafka, stateDir: `${dataDir}/state` })(topology, count)),
+  membership: (...application) => watched(groupMembership({ kafka })(...application)),
 });
 engine.finished.catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);

@@ -65,7 +65,7 @@ class Application {
       dataDir: this.#dataDir,
       threads: 1,
       settings: { flushIntervalMs: 100 },
-      membership: groupMembership({ kafka, stateDir: join(this.#dataDir, "state") }),
+      membership: groupMembership({ kafka }),
     });
     void this.#engine.finished.catch(() => {}).finally(() => log.close());
   }

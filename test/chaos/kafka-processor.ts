@@ -69,10 +69,10 @@ async function main(): Promise<void> {
     threads,
     // State batches are steps to be killed at: often.
     settings: { commitIntervalMs, flushIntervalMs: 1000, cacheBytes: 64 * 1024 * 1024 },
-    membership: (topology, partitions) => {
+    membership: (topology, partitions, stateFolder) => {
       const topics = partitionedInputs(topology).map(({ topic }) => topic);
       const { applicationId } = topology;
-      const own = { kafka, applicationId, topics, partitions, stateDir: `${stateDir}/${applicationId}` };
+      const own = { kafka, applicationId, topics, partitions, stateDir: stateFolder };
       noted = new NotedMembership({ ...own, sessionTimeoutMs, clock: systemClock, url: () => null });
       return noted;
     },

@@ -14,13 +14,15 @@ test("a process asks for a share of the tasks when its threads could run them, n
   const log = await openFileLog({ directory: join(dataDir, "log") });
   await log.createTopic("in", { partitions: 2 });
   const startMs = performance.now();
+  let folder: string | undefined;
   const joined = Promise.withResolvers<number>();
   const engine = await Engine.start({
     topology: { module: new URL("./slow-topology.ts", import.meta.url).href, parameters: {} },
     log,
     dataDir,
     threads: 2,
-    membership: () => {
+    membership: (_topology, _partitions, stateFolder) => {
+      folder = stateFolder;
       joined.resolve(performance.now() - startMs);
       return new SoleMembership({ partitions: [0, 1], generation: 1 });
     },
@@ -29,6 +31,7 @@ test("a process asks for a share of the tasks when its threads could run them, n
   assert.ok(joinedMs >= loadingMs, `joined after ${joinedMs} ms`);
   while (engine.state !== "RUNNING") await log.changed(10);
   assert.deepEqual(engine.owned, [0, 1]);
+  assert.equal(folder, join(dataDir, "state", engine.topology.applicationId), "where the state of its tasks is");
   await engine.stop();
   await log.close();
 });

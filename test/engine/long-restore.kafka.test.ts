@@ -68,14 +68,13 @@ class GroupTalk {
 }
 
 function start(log: KafkaLog, dataDir: string, talk: GroupTalk, threads: number): Promise<Engine> {
-  const stateDir = join(dataDir, "state", name);
   return Engine.start({
     topology: { module: new URL("../chaos/kafka-trap-topology.ts", import.meta.url).href, parameters: { name } },
     log,
     dataDir,
     threads,
     settings: { cacheBytes },
-    membership: () =>
+    membership: (_topology, _partitions, stateDir) =>
       new GroupMembership({
         kafka: kafkaOf(),
         applicationId: name,

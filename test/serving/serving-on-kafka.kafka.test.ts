@@ -21,10 +21,7 @@ test("processes that share the tasks serve each its own, and tasks that move tak
   const redis = await RedisServer.start();
   const partitions = 4;
   const stream = await ServedStream.open({ application, log, partitions, redisUrl: redis.url });
-  const member = (name: string): Promise<Engine> =>
-    stream.start(name, {
-      membership: groupMembership({ kafka, stateDir: `${stream.dataDir}/${name}` }),
-    });
+  const member = (name: string): Promise<Engine> => stream.start(name, { membership: groupMembership({ kafka }) });
   const moves = async (): Promise<Engine> => {
     const first = await member("first");
     await running(first, 4);
