@@ -9,10 +9,10 @@ import { bad, type CheckResult } from "./health-check.ts";
 import { configOptions, type Invocation } from "./invocation.ts";
 import { kafkaFix } from "./kafka-refusal.ts";
 import { KafkaLogAccess, type LogAccess } from "./log-access.ts";
-import { checkMachine, checkOwner } from "./machine-checks.ts";
+import { checkMachine, checkOwner, embeddedLogFix } from "./machine-checks.ts";
 import { jsonLine } from "./plain-text.ts";
 import { registryAddress } from "./registry-address.ts";
-import { checkRedis, checkRegistry } from "./service-checks.ts";
+import { checkRedis, checkRegistry, registryFix } from "./service-checks.ts";
 import { parameterOption } from "./topology-option.ts";
 
 /** `kappa doctor` */
@@ -94,14 +94,18 @@ async function topologyChecks(invocation: Invocation, question: TopologyQuestion
   const { clock } = invocation;
   const faults: CheckResult[] = [];
   const access = away.has("kafka") ? null : invocation.logOf(loaded, "kappa-doctor");
-  const log = await opened("topics", away.has("kafka"), faults, async () =>
+  const logFix = access instanceof KafkaLogAccess ? kafkaFix : embeddedLogFix;
+  const logAsked = { name: "topics", away: away.has("kafka"), fixOf: logFix, faults };
+  const log = await opened(logAsked, async () =>
     access instanceof KafkaLogAccess || existsSync(folder.logDirectory) ? ((await access?.read()) ?? null) : null,
   );
-  const registry = await opened("schemas", away.has("schema registry"), faults, async () =>
-    folder.hasRegistry ? await folder.registry() : null,
-  );
+  const registryAsked = { name: "schemas", away: away.has("schema registry"), fixOf: registryFix, faults };
+  const registry = await opened(registryAsked, async () => (folder.hasRegistry ? await folder.registry() : null));
   try {
-    const checks = [...faults, ...(await checkTopology(topology, { log, registry, clock }))];
+    const told = new Set(faults.map(({ name }) => name));
+    const found = await checkTopology(topology, { log, logFix, registry, clock });
+    // What could not be opened is said to have failed, not to be left out as well.
+    const checks = [...faults, ...found.filter(({ name }) => !told.has(name))];
     if (!(access instanceof KafkaLogAccess) || log === null || log === "away") return checks;
     const { checkOnKafka } = await import("./kafka-checks.ts");
     return [...checks, ...(await checkOnKafka(access, topology, log, clock))];
@@ -111,18 +115,25 @@ async function topologyChecks(invocation: Invocation, question: TopologyQuestion
   }
 }
 
-/** What is asked about `name`; `"away"` where that makes no sense, a fault more when it cannot be opened. */
+interface Asked {
+  /** Of the check that stands for what cannot be opened. */
+  readonly name: string;
+  /** Whether it makes no sense to ask. */
+  readonly away: boolean;
+  readonly fixOf: (error: unknown) => string;
+  readonly faults: CheckResult[];
+}
+
+/** What is asked; `"away"` where that makes no sense, or when it cannot be opened, which is a fault more. */
 async function opened<Source>(
-  name: string,
-  away: boolean,
-  faults: CheckResult[],
+  { name, away, fixOf, faults }: Asked,
   open: () => Promise<Source>,
 ): Promise<Source | "away"> {
   if (away) return "away";
   try {
     return await open();
   } catch (error) {
-    faults.push(bad(name, messageOf(error), kafkaFix(error)));
+    faults.push(bad(name, messageOf(error), fixOf(error)));
     return "away";
   }
 }

@@ -3,7 +3,7 @@ import { access, statfs } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { messageOf } from "../core/errors.ts";
+import { KappaError, messageOf } from "../core/errors.ts";
 import { readDurableEnd } from "../log/file-log-durable-end.ts";
 import { socketPath } from "../log/file-log-server.ts";
 import { nodeFileSystem } from "../log/file-system.ts";
@@ -68,6 +68,13 @@ export async function checkOwner(folder: DataFolder, { httpHost, httpPort }: Con
   } catch {
     return good("log", `owned by process ${pid}; nothing answers at ${url}`);
   }
+}
+
+/** What mends an error of the embedded log, for who typed `kappa doctor`. */
+export function embeddedLogFix(error: unknown): string {
+  return error instanceof KappaError && error.code === "KAPPA_LOG_CORRUPT"
+    ? "restore the folder from a copy, or begin with another one by --data-dir; check the disk"
+    : "make what it names readable, or name another folder with --data-dir";
 }
 
 function listens(path: string): Promise<boolean> {

@@ -35,6 +35,9 @@ export function registryFix(error: unknown): string {
   const code = error instanceof KappaError ? error.code : undefined;
   if (code === "KAPPA_SERVICE_UNREACHABLE") return startRegistry;
   if (code === "KAPPA_CONFIG_INVALID") return nameAddress;
+  if (code === "KAPPA_FILE_INVALID") return "put a sound copy of that file in its place";
+  // The folder: of the application's own schemas, or of those that a registry has told.
+  if (code === undefined) return "make what it names a folder that may be read and written";
   return code === "KAPPA_SERVICE_REFUSED"
     ? nameUser
     : "register a schema that can be read; kappa schemas list shows which there are";

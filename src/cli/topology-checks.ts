@@ -9,13 +9,14 @@ import { allInputs, internalTopics, partitionedInputs } from "../task/applicatio
 import { loadModels } from "../task/models.ts";
 import type { Input, RulesNode, SinkNode, Topology } from "../topology/graph.ts";
 import { bad, type CheckResult, caught, good, skipped } from "./health-check.ts";
-import { kafkaFix } from "./kafka-refusal.ts";
 import { registryFix } from "./service-checks.ts";
 
 /** What the checks of a topology may ask. */
 export interface TopologySources {
   /** Null: there is none yet. `"away"`: it has failed a check, and nothing is known of its topics. */
   readonly log: Log | null | "away";
+  /** What mends an error of the log. */
+  readonly logFix: (error: unknown) => string;
   /** The same of the registry and its schemas. */
   readonly registry: SchemaRegistry | null | "away";
   readonly clock: Clock;
@@ -24,7 +25,7 @@ export interface TopologySources {
 /** What a topology needs to run: topics, schemas, rules, models. */
 export async function checkTopology(
   topology: Topology,
-  { log, registry, clock }: TopologySources,
+  { log, logFix, registry, clock }: TopologySources,
 ): Promise<CheckResult[]> {
   const inputs = allInputs(topology);
   const checks = [
@@ -36,7 +37,7 @@ export async function checkTopology(
   if (log === "away") checks.push(skipped("topics", "not looked at, since the log cannot be asked"));
   else {
     for (const topic of new Set(inputs.map((input) => input.topic))) {
-      checks.push(...(await caught(`topic ${topic}`, kafkaFix, () => inputTopic(topic, log))));
+      checks.push(...(await caught(`topic ${topic}`, logFix, () => inputTopic(topic, log))));
     }
     checks.push(...(await partitionCounts(topology, log)));
   }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, test } from "vitest";
@@ -105,6 +105,28 @@ test("a registry that answers, and then does not tell a schema, is a fault of th
     assert.match(String(schema?.detail), /there is no schema registry: .* answers 404/);
     assert.match(String(schema?.fix), /ccompat/);
   }
+});
+
+test("a log or a registry that cannot be opened is one fault, with what mends it and nothing of Kafka", async () => {
+  writeFileSync(folder.file("topology.ts"), cardCountTopology("broken"));
+  await folder.run("topics create broken-payments --partitions 2");
+  const faultOf = async (name: string) => {
+    const { rows } = await folder.run("doctor topology.ts --json");
+    const named = rows.filter((row) => row.name === name);
+    assert.equal(named.length, 1, JSON.stringify(rows));
+    assert.equal(named[0]?.ok, false);
+    assert.match(String(named[0]?.detail), /not a directory|not usable/);
+    return String(named[0]?.fix);
+  };
+  mkdirSync(folder.file(".kappa/registry/ids"), { recursive: true });
+  writeFileSync(folder.file(".kappa/registry/ids/1.json"), "nothing");
+  assert.match(await faultOf("schemas"), /^put a sound copy of that file/);
+  rmSync(folder.file(".kappa/registry"), { recursive: true });
+  writeFileSync(folder.file(".kappa/registry"), "");
+  assert.match(await faultOf("schemas"), /^make what it names a folder/);
+  rmSync(folder.file(".kappa/log"), { recursive: true });
+  writeFileSync(folder.file(".kappa/log"), "");
+  assert.match(await faultOf("topics"), /--data-dir$/);
 });
 
 test("a topic of the application's own with another count than its inputs is a fault, as a run would end with it", async () => {
