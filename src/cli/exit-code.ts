@@ -7,7 +7,10 @@ export const exitCodes = {
   failed: 1,
   /** Wrong arguments or configuration: nothing was done. */
   usage: 2,
-  /** A service, such as Kafka or a running application, does not answer: the same may work later. */
+  /**
+   * A service, such as Kafka or a running application, does not answer, or a disk has no room or gives no right to the
+   * state: the same may work later.
+   */
   unreachable: 3,
   /** The command worked, and its answer is no: a check failed, nothing was found, results differ. */
   no: 4,
