@@ -13,6 +13,7 @@ import { groupMembership, KafkaLog } from "../../src/kafka.ts";
 import { nextBatch } from "../../src/log/record-at.ts";
 import { RecordBatchReader } from "../../src/log/record-batch.ts";
 import { append, at } from "../../src/testing/log-case.ts";
+import { eventually } from "../cli/kappa-process.ts";
 
 // Goal: when somebody takes away from under an application what it reads or stands on, it goes on without a loss, or ends
 // with an error that says what is gone; it neither hangs nor skips nor counts twice. Each within a minute.
@@ -136,18 +137,19 @@ class Application {
     return this.#log.endOffset(topic, 0);
   }
 
-  /** Deletes a topic and, unless it is to stay away, makes it anew. */
+  /** Deletes a topic and makes it anew. */
   async recreate(topic: string): Promise<void> {
-    await admin.deleteTopics({ topics: [topic] });
-    for (;;) {
-      try {
-        await admin.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: true });
-        return;
-      } catch {
-        await sleep(50);
-      }
-    }
+    await deleteTopic(topic);
+    // A log that has not met the topic: it resolves when the new one can be written.
+    const log = await KafkaLog.open(kafka);
+    await log.createTopic(topic, { partitions: 1 }).finally(() => log.close());
   }
+}
+
+/** Deletes a topic, and waits until the broker has none of that name. The controller is never behind the broker in it. */
+async function deleteTopic(topic: string): Promise<void> {
+  await admin.deleteTopics({ topics: [topic] });
+  await eventually(async () => !(await admin.listTopics()).includes(topic), withinMs);
 }
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
@@ -220,8 +222,7 @@ test("positions that are gone with all commits end the application: it does not 
 test("a commits topic that was deleted ends the application: it does not begin anew", { timeout: 90_000 }, async () => {
   const application = await counted();
   await application.stop();
-  await admin.deleteTopics({ topics: [application.commits] });
-  await sleep(1000);
+  await deleteTopic(application.commits);
   await assert.rejects(application.start(), { code: "KAPPA_LOG_TRUNCATED", message: /under a new application id/ });
 });
 
