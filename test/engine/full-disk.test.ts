@@ -31,6 +31,10 @@ const counted = new RecordSchema<{ key: string; ts: number; seen: number }>({
 });
 const base = Date.UTC(2026, 0, 5);
 const keys = 700;
+/** The clock moves by so much a round, and stands still while a task is opened: how fast the disk is, is no matter. */
+const roundMs = 10;
+/** Bounds what is waited for: attempts are at most 10 s apart, so many fit in. */
+const roundsMax = 20_000;
 
 /** LevelDB on a disk that can be full: then every write of a batch ends as LevelDB's do. */
 async function diskOf(directory: string) {
@@ -73,6 +77,7 @@ async function counting() {
   const clock = new ManualClock();
   const reports: ThreadReport[] = [];
   const stateDir = `${directory}/state`;
+  let opening = false;
   const host = (): TaskHost => {
     // Little memory: a restore has to write on the way.
     const databases = new TaskDatabases({ stateDir, taskBytes: 128 * 1024, evades: false });
@@ -88,29 +93,48 @@ async function counting() {
       globalTables: new Map(),
       scorers: new Map(),
       ends: {},
-      openDatabase: (partition: number, discard: boolean) => databases.open(partition, discard),
+      openDatabase: (partition: number, discard: boolean) => {
+        opening = true;
+        return databases.open(partition, discard);
+      },
       tap: () => {},
       onDiscard: (_partition: number, reason: string) => assert.fail(`state was thrown away: ${reason}`),
     };
-    const made = new TaskHost({ around, databases, clock, report: (each) => reports.push(each), wake: () => {} });
+    const wake = (): void => {
+      opening = false;
+    };
+    const made = new TaskHost({ around, databases, clock, report: (each) => reports.push(each), wake });
     made.own(1, [0], 1);
     return made;
   };
   let events = 0;
+  const oneRound = async (running: TaskHost): Promise<void> => {
+    await running.settle();
+    for (const task of running.tasks) await task.cycle().catch((error: unknown) => running.failed(task, error));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    if (!opening) clock.advance(roundMs);
+  };
+  const until = async (running: TaskHost, holds: () => boolean | Promise<boolean>): Promise<void> => {
+    for (let round = 0; !(await holds()); round++) {
+      assert.ok(round < roundsMax, `not within ${round} rounds: ${holds}`);
+      await oneRound(running);
+    }
+  };
   return {
     directory,
     stateDir,
     reports,
     host,
     /** Rounds of the host, over so much time. */
-    async rounds(running: TaskHost, forMs: number): Promise<void> {
-      for (let ms = 0; ms < forMs; ms += 10) {
-        await running.settle();
-        for (const task of running.tasks) await task.cycle().catch((error: unknown) => running.failed(task, error));
-        await new Promise((resolve) => setTimeout(resolve, 1));
-        clock.advance(10);
-      }
+    rounds: (running: TaskHost, forMs: number): Promise<void> => {
+      const endMs = clock.monotonic() + forMs;
+      return until(running, () => clock.monotonic() >= endMs);
     },
+    /** Rounds of the host until something holds. */
+    until,
+    /** Rounds of the host until the output has every event. */
+    untilSeen: (running: TaskHost): Promise<void> =>
+      until(running, async () => Number(await log.endOffset("out", 0, "durable")) >= events),
     async produce(count: number): Promise<void> {
       const records = Array.from({ length: count }, () => {
         const value = { key: `key-${events % keys}`, ts: base + events++ };
@@ -132,34 +156,38 @@ async function counting() {
 
 const held = (reports: readonly ThreadReport[]) => reports.filter((report) => report.kind === "held");
 
-test("a disk that is full pauses a task, says so once, and lets it go on by itself when there is room", async () => {
+test("a disk that is full pauses a task, says so once, and lets it go on by itself when there is room", {
+  timeout: 120_000,
+}, async () => {
   const application = await counting();
   const disk = await diskOf(application.directory);
   const host = application.host();
   await application.produce(1000);
-  await application.rounds(host, 200);
+  await application.untilSeen(host);
   assert.equal((await application.seen()).length, 1000);
   disk.full = true;
   for (let round = 0; round < 20; round++) {
     await application.produce(100);
     await application.rounds(host, 500);
   }
+  await application.until(host, () => disk.refused > 2);
   assert.ok(disk.refused > 2 && disk.refused < 20, `it was tried ${disk.refused} times`);
   const [told] = held(application.reports);
   assert.match(told?.reason ?? "", /^state in .*\/state\/0: .*: No space left on device$/);
   disk.full = false;
-  await application.rounds(host, 12_000);
+  await application.until(host, () => held(application.reports).at(-1)?.reason === null);
+  await application.untilSeen(host);
   await host.close();
   assert.equal(held(application.reports).at(-1)?.reason, null);
   assert.deepEqual(await application.seen(), application.expected());
   const again = application.host();
   await application.produce(100);
-  await application.rounds(again, 1000);
+  await application.untilSeen(again);
   await again.close();
   assert.deepEqual(await application.seen(), application.expected());
 });
 
-test("a disk that is full during a restore is waited for as well", async () => {
+test("a disk that is full during a restore is waited for as well", { timeout: 120_000 }, async () => {
   const application = await counting();
   const disk = await diskOf(application.directory);
   const before = application.host();
@@ -167,18 +195,20 @@ test("a disk that is full during a restore is waited for as well", async () => {
     await application.produce(100);
     await application.rounds(before, 20);
   }
+  await application.untilSeen(before);
   await before.close();
   rmSync(application.stateDir, { recursive: true });
   disk.full = true;
   const host = application.host();
   await application.rounds(host, 5000);
+  await application.until(host, () => disk.refused > 2);
   assert.ok(disk.refused > 2 && disk.refused < 20, `it was tried ${disk.refused} times`);
   assert.equal(host.tasks.length, 0);
   assert.equal(held(application.reports).length, 1, "it is said once");
   disk.full = false;
-  await application.rounds(host, 12_000);
+  await application.until(host, () => held(application.reports).at(-1)?.reason === null);
   await application.produce(100);
-  await application.rounds(host, 1000);
+  await application.untilSeen(host);
   await host.close();
   assert.equal(held(application.reports).at(-1)?.reason, null);
   assert.deepEqual(await application.seen(), application.expected());
