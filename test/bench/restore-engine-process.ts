@@ -17,14 +17,11 @@ export interface RestoreEngineOrder {
 
 /** That the tasks of an assignment are all running. */
 export interface TakenOver {
-  /** Tasks of the assignment, and how many of them are new to the process. */
-  readonly tasks: number;
+  /** Tasks of the assignment that are new to the process. */
   readonly taken: number;
   /** On the clock that the processes share. */
   readonly assignedMs: number;
   readonly runningMs: number;
-  /** Processor time of all threads meanwhile. */
-  readonly cpuSeconds: number;
   /** What was told of state that could not be used. */
   readonly warnings: readonly string[];
 }
@@ -36,7 +33,7 @@ const { bootstrapServers, dataDir, partitions, threads, cacheMb } = orderOf<Rest
 const kafka = { bootstrapServers: [bootstrapServers], clientId: `restore-${process.pid}` };
 const log = await KafkaLog.open(kafka);
 
-let assigned: { readonly atMs: number; readonly cpu: NodeJS.CpuUsage; readonly tasks: readonly number[] } | null = null;
+let assigned: { readonly atMs: number; readonly tasks: readonly number[] } | null = null;
 let running: readonly number[] = [];
 const warnings: string[] = [];
 
@@ -49,9 +46,11 @@ function watched(inner: Membership): Membership {
           target.join({
             ...events,
             owned: (ownership) => {
-              const fresh = ownership.partitions.some((task) => !running.includes(task));
-              if (fresh) assigned = { atMs: sharedClockMs(), cpu: process.cpuUsage(), tasks: ownership.partitions };
-              else running = ownership.partitions;
+              const tasks = ownership.partitions;
+              running = running.filter((task) => tasks.includes(task));
+              // One that changes before its tasks run is the same wait: it counts from the first.
+              if (assigned !== null || tasks.length > running.length)
+                assigned = { atMs: assigned?.atMs ?? sharedClockMs(), tasks };
               events.owned(ownership);
             },
           });
@@ -78,17 +77,14 @@ engine.finished.catch((error: unknown) => {
 
 const looking = setInterval(() => {
   if (assigned === null || engine.state !== "RUNNING") return;
-  const { atMs, cpu, tasks } = assigned;
-  const { user, system } = process.cpuUsage(cpu);
+  const { atMs, tasks } = assigned;
   const taken = tasks.filter((task) => !running.includes(task)).length;
   assigned = null;
   running = tasks;
   const told: TakenOver = {
-    tasks: tasks.length,
     taken,
     assignedMs: atMs,
     runningMs: sharedClockMs(),
-    cpuSeconds: (user + system) / 1e6,
     warnings: warnings.splice(0),
   };
   void say("taken over", told);

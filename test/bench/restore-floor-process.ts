@@ -18,8 +18,6 @@ export interface RestoreFloorOrder {
 export interface RestoreFloorRun {
   readonly rows: number;
   readonly seconds: number;
-  /** Processor time of all threads, LevelDB's too. */
-  readonly cpuSeconds: number;
 }
 
 const order = orderOf<RestoreFloorOrder>();
@@ -35,12 +33,10 @@ const heard = (worker: Worker, kind: string): Promise<number> =>
 
 await Promise.all(workers.map((worker) => heard(worker, "ready")));
 const done = workers.map((worker) => heard(worker, "done"));
-const before = process.cpuUsage();
 const startMs = performance.now();
 for (const worker of workers) worker.postMessage("go");
 const rows = (await Promise.all(done)).reduce((sum, each) => sum + each, 0);
 const seconds = (performance.now() - startMs) / 1000;
-const { user, system } = process.cpuUsage(before);
-const run: RestoreFloorRun = { rows, seconds, cpuSeconds: (user + system) / 1e6 };
+const run: RestoreFloorRun = { rows, seconds };
 await say("result", run);
 hangUp();

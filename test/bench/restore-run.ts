@@ -6,6 +6,7 @@ import { KafkaBroker } from "../../scripts/stack/kafka-broker.ts";
 import { KafkaLog } from "../../src/log/kafka-log.ts";
 import { commitsTopic } from "../../src/topology/graph.ts";
 import { Child } from "./child.ts";
+import { sharedClockMs } from "./decision-reader.ts";
 import { folderBytes } from "./folder-bytes.ts";
 import { purchasesTopic } from "./memory-topology.ts";
 import { rounded } from "./percentiles.ts";
@@ -37,6 +38,12 @@ export interface RestoreTime {
   readonly load: number;
 }
 
+/** One process goes on with what another one had, over the same state directory: both are on one machine. */
+export interface TakeOverTime extends RestoreTime {
+  /** From the kill until all tasks run: until the session of the killed one ends, nobody knows. */
+  readonly sinceKillMs: number;
+}
+
 /** A restore without a state directory, and the bare loop just before. */
 export interface FromLog {
   readonly rows: number;
@@ -55,7 +62,7 @@ export interface RestoreRun {
   readonly stateMb: number;
   readonly loadPerSecond: number;
   readonly restarted: readonly RestoreTime[];
-  readonly takenOver: readonly RestoreTime[];
+  readonly takenOver: readonly TakeOverTime[];
   readonly fromLog: readonly FromLog[];
   /** What a process said of state that it could not use: nothing, unless something is wrong. */
   readonly warnings: readonly string[];
@@ -115,9 +122,9 @@ class Run {
 
     const restarted: RestoreTime[] = [];
     for (let n = 0; n < restarts; n++) {
-      await this.#end(await this.#after(engine));
+      await this.#killLater(engine);
       engine = this.#engine();
-      restarted.push(await this.#timed("restarted", engine, partitions));
+      restarted.push(await this.#restarted(engine));
     }
     const takenOver = takeOvers === 0 ? [] : await this.#takeOvers(engine, takeOvers);
     await producer.ask("pause");
@@ -142,37 +149,49 @@ class Run {
     return this.#start("./restore-engine-process.ts", order, tap);
   }
 
-  /** Waits until a process runs an assignment with so many tasks that are new to it. @returns in how many ms */
-  async #takenOver(engine: Child, taken: number): Promise<number> {
+  /** Waits until a process runs an assignment with so many tasks that are new to it. */
+  async #takenOver(engine: Child, taken: number): Promise<TakenOver> {
+    const endMs = performance.now() + phaseSecondsMax * 1000;
     for (;;) {
-      const told = await engine.hear<TakenOver>("taken over");
+      const told = await within(`${taken} tasks run`, endMs, engine.hear<TakenOver>("taken over"));
       this.#warnings.push(...told.warnings);
-      if (told.taken === taken) return rounded(told.runningMs - told.assignedMs);
+      if (told.taken === taken) return told;
     }
   }
 
-  async #timed(what: string, engine: Child, taken: number): Promise<RestoreTime> {
-    const ms = await this.#takenOver(engine, taken);
-    const load = machineLoad();
-    this.#options.say(`  ${what}: ${ms} ms from the assignment to running, load ${load}`);
-    return { ms, load };
+  async #restarted(engine: Child): Promise<RestoreTime> {
+    const time = timeOf(await this.#takenOver(engine, this.#options.partitions));
+    this.#options.say(`  restarted: ${time.ms} ms from the assignment to running, load ${time.load}`);
+    return time;
   }
 
-  /** Lets a process run on for a while. */
-  async #after(engine: Child): Promise<Child> {
+  /** @param killedMs on the clock that the processes share */
+  async #tookOver(engine: Child, taken: number, killedMs: number): Promise<TakeOverTime> {
+    const told = await this.#takenOver(engine, taken);
+    const time = { ...timeOf(told), sinceKillMs: rounded(told.runningMs - killedMs) };
+    this.#options.say(
+      `  taken over: ${time.ms} ms from the assignment to running, ${time.sinceKillMs} from the kill, load ${time.load}`,
+    );
+    return time;
+  }
+
+  /** Kills a process once it has run on for a while. @returns when, on the clock that the processes share */
+  async #killLater(engine: Child): Promise<number> {
     await pause(killAfterMs + Math.random() * killWithinMs);
-    return engine;
+    const killedMs = sharedClockMs();
+    await this.#end(engine);
+    return killedMs;
   }
 
   /** Two processes, of which one is killed, again and again. */
-  async #takeOvers(first: Child, times: number): Promise<RestoreTime[]> {
+  async #takeOvers(first: Child, times: number): Promise<TakeOverTime[]> {
     const half = this.#options.partitions / 2;
     let [dying, taking] = [first, this.#engine()];
     await this.#takenOver(taking, half);
-    const takenOver: RestoreTime[] = [];
+    const takenOver: TakeOverTime[] = [];
     for (let n = 0; n < times; n++) {
-      await this.#end(await this.#after(dying));
-      takenOver.push(await this.#timed("taken over", taking, half));
+      const killedMs = await this.#killLater(dying);
+      takenOver.push(await this.#tookOver(taking, half, killedMs));
       const next = this.#engine();
       await this.#takenOver(next, half);
       [dying, taking] = [taking, next];
@@ -187,7 +206,7 @@ class Run {
     const loops = await this.#loops(threads);
     rmSync(join(dataDir, "state"), { recursive: true });
     const engine = this.#engine();
-    const ms = await this.#takenOver(engine, partitions);
+    const { ms } = timeOf(await this.#takenOver(engine, partitions));
     await engine.ask("stop");
     engine.hangUp();
     await engine.ended();
@@ -234,6 +253,24 @@ class Run {
 
   kill(): void {
     for (const child of this.#children) child.kill();
+  }
+}
+
+function timeOf({ assignedMs, runningMs }: TakenOver): RestoreTime {
+  return { ms: rounded(runningMs - assignedMs), load: machineLoad() };
+}
+
+/** @param endMs as `performance.now` @throws Error when it takes longer */
+async function within<Result>(what: string, endMs: number, promise: Promise<Result>): Promise<Result> {
+  const settled = new AbortController();
+  const late = async (): Promise<never> => {
+    await pause(endMs - performance.now(), undefined, { signal: settled.signal });
+    throw new Error(`waited ${phaseSecondsMax} s until ${what}`);
+  };
+  try {
+    return await Promise.race([promise, late()]);
+  } finally {
+    settled.abort();
   }
 }
 

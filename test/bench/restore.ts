@@ -8,7 +8,7 @@ import { wholeNumber, wholeNumberOrNone } from "./whole-number.ts";
 
 const command = new Command("restore")
   .description(
-    "Measures how soon tasks run again on Kafka: after a kill -9 with their state on disk, and without it. JSON on stdout; ends with 1 when a demand is not met.",
+    "Measures how soon tasks run again on Kafka: after a kill -9 with their state on disk, and without it. Who takes over does so on the same host, with the state directory of the killed process. JSON on stdout; ends with 1 when a demand is not met.",
   )
   .addOption(
     new Option("--keys <counts...>", "keys of state, one run for each")
@@ -39,14 +39,22 @@ function counts(text: string, before: readonly number[] | undefined): number[] {
   return [...given, wholeNumber(text)];
 }
 
-interface Demand {
+interface Figure {
   readonly what: string;
   readonly measured: number;
+}
+
+interface Demand extends Figure {
   readonly met: boolean;
 }
 
 async function main(): Promise<void> {
   const { keys, rate, dataDir, steps = false, ...given } = command.parse().opts();
+  if (given.takeOvers > 0 && given.partitions % 2 === 1)
+    throw new KappaError(
+      "KAPPA_USAGE",
+      `--partitions ${given.partitions} is odd, and of two processes each has half of the tasks: give an even number, or --take-overs 0`,
+    );
   const runs: RestoreRun[] = [];
   for (const count of keys) {
     const directory = join(resolve(dataDir), "bench-restore");
@@ -54,10 +62,11 @@ async function main(): Promise<void> {
   }
   const demands = demandsOf(runs);
   for (const { what, measured, met } of demands) say(`${met ? "met    " : "NOT MET"} ${what}: ${measured}`);
+  const beside = besideOf(runs);
+  for (const { what, measured } of beside) say(`beside  ${what}: ${measured}`);
   const configuration = { ...given, rate };
-  process.stdout.write(
-    `${JSON.stringify({ machine: machineOf(resolve(dataDir)), configuration, runs, demands }, null, 2)}\n`,
-  );
+  const machine = machineOf(resolve(dataDir));
+  process.stdout.write(`${JSON.stringify({ machine, configuration, runs, demands, beside }, null, 2)}\n`);
   if (demands.some(({ met }) => !met)) process.exitCode = 1;
 }
 
@@ -92,6 +101,18 @@ function demandsOf(runs: readonly RestoreRun[]): Demand[] {
     atMost(`${keys} keys: state that was thrown away`, warnings.length, 0);
   }
   return demands;
+}
+
+/** Figures that nothing is demanded of, and that say what those above mean. */
+function besideOf(runs: readonly RestoreRun[]): Figure[] {
+  const beside: Figure[] = [];
+  for (const { keys, takenOver } of runs) {
+    if (takenOver.length === 0) continue;
+    const { p50, p99 } = percentilesOf(takenOver.map(({ sinceKillMs }) => sinceKillMs));
+    beside.push({ what: `takenOver, ${keys} keys: p50 in ms since the kill, the session included`, measured: p50 });
+    beside.push({ what: `takenOver, ${keys} keys: p99 in ms since the kill, the session included`, measured: p99 });
+  }
+  return beside;
 }
 
 main().catch((error: unknown) => {
