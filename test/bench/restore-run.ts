@@ -54,6 +54,8 @@ export interface FromLog {
   /** Of the one loop's speed, and of theirs. */
   readonly share: number;
   readonly shareOfLoops: number;
+  /** On disk when the engine said that it runs. The loops write everything, the engine may hold some in memory yet. */
+  readonly stateMb: number;
   readonly load: number;
 }
 
@@ -102,7 +104,7 @@ class Run {
   }
 
   async run(): Promise<RestoreRun> {
-    const { partitions, keys, perSecond, restarts, takeOvers, fromLog, say, dataDir } = this.#options;
+    const { partitions, keys, perSecond, restarts, takeOvers, fromLog, say } = this.#options;
     const log = await KafkaLog.open({ bootstrapServers: [this.#bootstrapServers], clientId: "restore-bench" });
     await log.createTopic(purchasesTopic, { partitions });
     await log.close();
@@ -116,7 +118,7 @@ class Run {
     await sent;
     const loadPerSecond = Math.round((keys * 1000) / (performance.now() - startMs));
     await pause(killWithinMs); // until all of it is on disk
-    const stateMb = Math.round(folderBytes(join(dataDir, "state")) / 2 ** 20);
+    const stateMb = this.#stateMb();
     say(`${keys} keys at ${loadPerSecond}/s, ${stateMb} MB of state`);
     await producer.ask("go");
 
@@ -207,6 +209,7 @@ class Run {
     rmSync(join(dataDir, "state"), { recursive: true });
     const engine = this.#engine();
     const { ms } = timeOf(await this.#takenOver(engine, partitions));
+    const stateMb = this.#stateMb();
     await engine.ask("stop");
     engine.hangUp();
     await engine.ended();
@@ -219,10 +222,14 @@ class Run {
     ];
     const load = machineLoad();
     say(
-      `  from the log: ${perSecond} rows a second, a bare loop ${loopPerSecond}, ${threads} loops ${loopsPerSecond}, load ${load}`,
+      `  from the log: ${perSecond} rows a second by ${threads} threads, ${stateMb} MB of state on disk then; a bare loop ${loopPerSecond}, ${threads} loops ${loopsPerSecond}, load ${load}`,
     );
     const [share, shareOfLoops] = [rounded(perSecond / loopPerSecond), rounded(perSecond / loopsPerSecond)];
-    return { rows, perSecond, loopPerSecond, loopsPerSecond, share, shareOfLoops, load };
+    return { rows, perSecond, loopPerSecond, loopsPerSecond, share, shareOfLoops, stateMb, load };
+  }
+
+  #stateMb(): number {
+    return Math.round(folderBytes(join(this.#options.dataDir, "state")) / 2 ** 20);
   }
 
   async #loops(threads: number): Promise<RestoreFloorRun> {
