@@ -16,6 +16,7 @@ interface CommitSummary {
   readonly inputs: Readonly<Record<string, { readonly offset: number }>>;
   readonly lanes: Readonly<Record<string, { readonly offset: number; readonly consumed: readonly number[] }>>;
   readonly restoreFrom: number;
+  readonly newerFrom: number;
 }
 
 interface FoundRecord {
@@ -174,46 +175,58 @@ const positionBegins = '{"version":1,"sequence":';
  * What a database is put to was committed before: its state is never ahead of the log.
  *
  * @param path of the database: the number of its task, and of the folder where it has several
+ * @returns offset behind which the commits are that the database lacks
  */
-export function judgePosition(world: World, path: string, values: readonly Buffer[]): void {
+export function judgePosition(world: World, path: string, values: readonly Buffer[]): number {
   // Behind a checksum and the number of the flush.
   const textAt = 12;
   const position = values.find(
     (value) => value.toString("latin1", textAt, textAt + positionBegins.length) === positionBegins,
   );
-  if (position === undefined) return;
-  const { sequence } = JSON.parse(position.toString("utf8", textAt)) as CommitSummary;
+  assert.ok(position !== undefined, `what is put into database ${path} says of no commit that it is at`);
+  const { sequence, newerFrom } = JSON.parse(position.toString("utf8", textAt)) as CommitSummary;
   const entries = world.cluster.held(commitsTopic("sim"))?.partitions[Number.parseInt(path, 10)]?.entries ?? [];
   const wanted = `${positionBegins}${sequence},`;
   const committed = entries.findLast(
     ({ state, bytes }) => (state === "committed" || state === "decided") && bytes?.includes(wanted),
   );
   assert.ok(committed !== undefined, `database ${path} is put to commit ${sequence}, which is not in the log`);
+  return newerFrom;
+}
+
+/** A task where it runs. */
+interface Owner {
+  readonly task: Task;
+  /** Whether its database was damaged. */
+  readonly harmed: boolean;
 }
 
 const damaged = Symbol("damaged");
 
 /** What a store shows; damage of the disk may lie there until somebody looks, and is then found. */
-function readOrDamaged(task: Task | undefined, store: string, key: string, asOfMs: number): unknown {
+function readOrDamaged({ task, harmed }: Owner, store: string, key: string, asOfMs: number): unknown {
   try {
-    return task?.stores.read(store, key, asOfMs);
+    return task.stores.read(store, key, asOfMs);
   } catch (error) {
-    if (error instanceof KappaError && error.code === "KAPPA_STATE_CORRUPT") return damaged;
+    if (harmed && error instanceof KappaError && error.code === "KAPPA_STATE_CORRUPT") return damaged;
     throw error;
   }
 }
 
 /** Stores of the running tasks show what the events say that they hold. */
 export function judgeStores(world: World, expected: Expected): void {
-  const tasks = world.processes.flatMap(({ tasks }) => tasks);
+  const owners = world.processes.flatMap((process) =>
+    process.tasks.map((task): Owner => ({ task, harmed: process.harmed(task.partition) })),
+  );
   for (let partition = 0; partition < world.scenario.partitions; partition++) {
-    const found = tasks.filter((task) => task.partition === partition);
-    assert.equal(found.length, 1, `owners of task ${partition}`);
+    const [owner, ...others] = owners.filter(({ task }) => task.partition === partition);
+    assert.ok(owner !== undefined, `task ${partition} has no owner`);
+    assert.equal(others.length, 0, `other owners of task ${partition}`);
     for (const store of ["customer", "terminal"] as const) {
       const views = store === "customer" ? expected.customers : expected.terminals;
       const { asOfMs, features } = views[partition] as StoreView;
       for (const [key, { count, sum }] of features) {
-        const value = readOrDamaged(found[0], store, key, asOfMs);
+        const value = readOrDamaged(owner, store, key, asOfMs);
         if (value === damaged) continue;
         const wanted = { [`${store}_count`]: count, [`${store}_sum`]: sum };
         assert.deepEqual(value, wanted, `store ${store} of task ${partition}, key ${key}`);

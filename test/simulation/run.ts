@@ -22,7 +22,7 @@ export interface Outcome {
 
 /** Runs one scenario to its end and judges it. */
 export async function runScenario(scenario: Scenario, traced = false): Promise<Outcome> {
-  const world = new World(scenario, traced, (path, values) => judgePosition(world, path, values));
+  const world: World = new World(scenario, traced, (path, values) => judgePosition(world, path, values));
   let failure: Error | null = null;
   const unhandled = (error: unknown): void => {
     unexpected ??= error;

@@ -19,6 +19,10 @@ class Folder {
   values = new Map<string, Buffer>();
   writtenMs = 0;
   owner: Incarnation | null = null;
+  /** Whether it was damaged, or lost something. */
+  harmed = false;
+  /** From where on the log has to hold commits for it to be of use. */
+  needsFrom = Number.POSITIVE_INFINITY;
 
   apply({ changes }: StoredBatch): void {
     for (const [key, value] of changes) {
@@ -47,6 +51,13 @@ export type Damage =
 const holeDepth = 200;
 
 /**
+ * Told what a batch puts into the database at a path, before it is there: for the judge.
+ *
+ * @returns offset from which the log has to hold commits, so that the database is of use
+ */
+export type WrittenTap = (path: string, values: readonly Buffer[]) => number;
+
+/**
  * The disk of one host, with the databases of its processes. A batch is written whole or not at all; one that was under
  * way when its process died is there or is not. What was written and not fsynced survives a kill and not a power cut.
  */
@@ -56,10 +67,9 @@ export class SimulatedDisk {
   readonly #folders = new Map<string, Folder>();
   /** Longest that a write takes, in ms. */
   writeMs = 3;
-  /** Told what each batch puts, before it is there: for the judge. */
-  readonly #written: (path: string, values: readonly Buffer[]) => void;
+  readonly #written: WrittenTap;
 
-  constructor(scheduler: Scheduler, random: Random, written: (path: string, values: readonly Buffer[]) => void) {
+  constructor(scheduler: Scheduler, random: Random, written: WrittenTap) {
     this.#scheduler = scheduler;
     this.#random = random;
     this.#written = written;
@@ -89,6 +99,20 @@ export class SimulatedDisk {
     return folder === undefined || folder.batches.length === 0 ? undefined : folder.writtenMs;
   }
 
+  /** Whether a database of a task was damaged, or lost something. */
+  harmed(partition: number): boolean {
+    return this.#foldersOf(partition).some(({ harmed }) => harmed);
+  }
+
+  /** Whether a database of a task needs commits that the log, which begins at an offset, holds no more. */
+  outdated(partition: number, startOffset: number): boolean {
+    return this.#foldersOf(partition).some(({ needsFrom }) => needsFrom < startOffset);
+  }
+
+  #foldersOf(partition: number): Folder[] {
+    return [...this.#folders].flatMap(([path, folder]) => (Number.parseInt(path, 10) === partition ? [folder] : []));
+  }
+
   #write(path: string, folder: Folder, changes: readonly Change[], synced: boolean): Promise<void> {
     const { owner } = folder;
     if (owner === null || !owner.alive) return new Promise(() => {});
@@ -96,7 +120,7 @@ export class SimulatedDisk {
       this.#scheduler.after(this.#random.delay(0.05, this.writeMs), () => {
         // Of a process that died meanwhile the system has got it, or has not.
         if (!owner.alive && this.#random.chance(0.5)) return;
-        this.#written(
+        folder.needsFrom = this.#written(
           path,
           changes.flatMap(([, value]) => (value === null ? [] : [value])),
         );
@@ -118,6 +142,7 @@ export class SimulatedDisk {
       const lost = unsure > 0 ? unsure - this.#random.whole(0, unsure) : 0;
       if (lost === 0) continue;
       folder.rebuild(folder.batches.slice(0, -lost));
+      folder.harmed = true;
       cut = true;
     }
     return cut;
@@ -132,6 +157,7 @@ export class SimulatedDisk {
     const idle = [...this.#folders].filter(([, { owner, batches }]) => owner?.alive !== true && batches.length > 2);
     if (idle.length === 0) return null;
     const [path, folder] = this.#random.one(idle);
+    folder.harmed = true;
     if (kind === "deleted") this.#folders.delete(path);
     else if (kind === "hole") {
       const last = folder.batches.length - 1;

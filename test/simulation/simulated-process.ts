@@ -40,6 +40,8 @@ export interface ProcessOptions {
   readonly log: ProcessLogOptions;
   readonly tap: TaskTap;
   readonly takeOverTap: TakeOverTap;
+  /** Told that local state was thrown away, and why. */
+  readonly discarded: (partition: number, reason: string) => void;
   /** Told why the process ended of itself; not when it was told to. */
   readonly failed: (error: unknown) => void;
 }
@@ -99,6 +101,7 @@ export class SimulatedProcess {
         openDatabase: (partition, discard) => databases.open(partition, discard),
         tap: options.tap,
         takeOverTap: options.takeOverTap,
+        onDiscard: options.discarded,
       },
       databases,
       clock,
@@ -109,6 +112,11 @@ export class SimulatedProcess {
 
   get tasks(): readonly Task[] {
     return this.#host.tasks;
+  }
+
+  /** Whether the disk holds a database of a task that was damaged. */
+  harmed(partition: number): boolean {
+    return this.#options.disk.harmed(partition);
   }
 
   /** Runs until `stop` or until it fails. */

@@ -17,7 +17,7 @@ import { Random } from "./random.ts";
 import type { Scenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SimulatedCluster } from "./simulated-cluster.ts";
-import { SimulatedDisk } from "./simulated-disk.ts";
+import { SimulatedDisk, type WrittenTap } from "./simulated-disk.ts";
 import { type Application, SimulatedProcess } from "./simulated-process.ts";
 import { scorerIn, topologies } from "./topologies.ts";
 
@@ -64,27 +64,21 @@ export class World {
   readonly #application: Application;
   /** Deaths at steps that wait to happen. */
   readonly #deaths: { readonly fault: Fault & { readonly kind: "die-at" }; left: number }[] = [];
-  /** Told what is put into each database, before it is on disk. */
-  readonly #written: (path: string, values: readonly Buffer[]) => void;
   readonly #producer = new RecordBatchWriter();
   #healedMs = -1;
 
-  constructor(scenario: Scenario, traced: boolean, written: (path: string, values: readonly Buffer[]) => void) {
+  constructor(scenario: Scenario, traced: boolean, written: WrittenTap) {
     const random = new Random(scenario.seed);
     this.scenario = scenario;
     this.trace = traced ? [] : null;
     this.#random = random;
-    this.#written = written;
     this.scheduler = new Scheduler(random);
     this.#network = new Network(this.scheduler, random, scenario.brokers, (fault) => this.#hit(fault));
     this.#network.usualDelayMs = scenario.delayMs;
     this.cluster = new SimulatedCluster(this.scheduler, random, this.#network, scenario.brokers);
     this.cluster.markerMs = scenario.markerMs;
     this.#group = new GroupCoordinator(this.scheduler, this.#network);
-    this.#disks = Array.from(
-      { length: scenario.hosts },
-      () => new SimulatedDisk(this.scheduler, random, (path, values) => this.#written(path, values)),
-    );
+    this.#disks = Array.from({ length: scenario.hosts }, () => new SimulatedDisk(this.scheduler, random, written));
     this.#slots = scenario.starts.map((_, number) => ({
       number,
       host: number % scenario.hosts,
@@ -147,6 +141,7 @@ export class World {
   #start(slot: Slot): void {
     if (slot.process !== null) return;
     const name = `process ${slot.number}.${++slot.life}`;
+    const disk = this.#disks[slot.host] as SimulatedDisk;
     const incarnation = new Incarnation(name, this.scheduler, () => {
       this.#hit("die-at");
       this.#die(slot, incarnation, null);
@@ -157,7 +152,7 @@ export class World {
     const process = new SimulatedProcess({
       application: this.#application,
       incarnation,
-      disk: this.#disks[slot.host] as SimulatedDisk,
+      disk,
       group: this.#group,
       log: {
         incarnation,
@@ -169,6 +164,7 @@ export class World {
       },
       tap: (task, step, sequence) => this.#stepped(slot, incarnation, step, () => `${task.id} ${step} ${sequence}`),
       takeOverTap: (task, step) => this.#stepped(slot, incarnation, step, () => `${task} ${step}`),
+      discarded: (partition, reason) => this.#discarded(incarnation, disk, partition, reason),
       failed: (error) => this.#failed(slot, incarnation, error),
     });
     slot.process = process;
@@ -216,6 +212,18 @@ export class World {
     if (slot.process?.incarnation !== incarnation) return;
     this.#end(slot, incarnation, () => `${incarnation.name} fails: ${error instanceof Error ? error.stack : error}`);
     this.failure ??= error;
+  }
+
+  /**
+   * State may be thrown away where the disk was damaged or lost something, and where another process had the task for so
+   * long that the commits between are trimmed. A restore mends whatever else is wrong with it, and would hide that.
+   */
+  #discarded(incarnation: Incarnation, disk: SimulatedDisk, partition: number, reason: string): void {
+    if (!incarnation.alive) return;
+    this.note(() => `${incarnation.name} throws the state of task ${partition} away: ${reason}`);
+    const commits = this.cluster.held(commitsTopic(this.topology.applicationId))?.partitions[partition];
+    if (disk.harmed(partition) || disk.outdated(partition, commits?.startOffset ?? 0)) return;
+    this.failure ??= new Error(`sound state of task ${partition} was thrown away: ${reason}`);
   }
 
   #happen(fault: Fault): void {
