@@ -11,6 +11,8 @@ export interface SeriesOptions {
   /** Ends the series. */
   readonly stopAtFailure?: boolean;
   readonly onReport?: (report: SeedReport) => void;
+  /** What a thread runs. Default: `seed-worker.ts`. */
+  readonly script?: URL;
 }
 
 /** What a series of seeds came to. */
@@ -34,28 +36,46 @@ export function regressionSeeds(): number[] {
   });
 }
 
-/** Runs seeds on several threads. */
+/**
+ * Runs seeds on several threads.
+ *
+ * @throws when a thread ended before it had told of its seeds: one that nobody heard of has not passed
+ */
 export async function runSeries(options: SeriesOptions): Promise<Series> {
   const { seeds, threads = availableParallelism(), stopAtFailure = false } = options;
+  const { script = new URL("./seed-worker.ts", import.meta.url) } = options;
   const startedMs = performance.now();
   const reports: SeedReport[] = [];
   const workers: Worker[] = [];
+  let stopped = false;
+  const stop = (): void => {
+    stopped = true;
+    for (const each of workers) void each.terminate();
+  };
   await Promise.all(
     Array.from({ length: Math.min(threads, seeds.length) }, (_, thread) => {
       const own = seeds.filter((_, i) => i % threads === thread);
-      const worker = new Worker(new URL("./seed-worker.ts", import.meta.url), { workerData: own });
+      const worker = new Worker(script, { workerData: own });
       workers.push(worker);
       worker.on("message", (report: SeedReport) => {
         reports.push(report);
         options.onReport?.(report);
-        if (stopAtFailure && report.failure !== null) for (const each of workers) void each.terminate();
+        if (stopAtFailure && report.failure !== null) stop();
       });
       return new Promise<void>((resolve, reject) => {
         worker.on("error", reject);
-        worker.on("exit", () => resolve());
+        worker.on("exit", (code) => {
+          if (code === 0 || stopped) resolve();
+          else reject(new Error(`a thread of seeds ended with ${code}`));
+        });
       });
     }),
-  );
+  ).catch((error: unknown) => {
+    stop();
+    throw error;
+  });
+  if (!stopped && reports.length !== seeds.length)
+    throw new Error(`${reports.length} of ${seeds.length} seeds were reported`);
   const deaths = summed(steps, (report) => report.deaths, reports);
   const hits = summed(hitKinds, (report) => report.hits, reports);
   const failures = reports.filter(({ failure }) => failure !== null).sort((a, b) => a.seed - b.seed);
