@@ -5,7 +5,8 @@ import { hitKinds, type Step, steps } from "./faults.ts";
 import type { SeedReport } from "./seeds.ts";
 import type { Series } from "./series.ts";
 
-const sound = { failure: null, virtualMs: 1, realMs: 1, events: 1, records: 300, faults: 3, tasks: 3, deaths: [] };
+const enough = { tasks: 3, outcomes: 300, faults: 3, positions: 1 };
+const sound = { failure: null, virtualMs: 1, realMs: 1, events: 1, deaths: [], ...enough };
 
 function seriesOf(count: number, deaths: ReadonlyMap<Step, number>, last: Partial<SeedReport> = {}): Series {
   const reports = Array.from({ length: count }, (_, seed) => ({ seed, hits: [], ...sound }));
@@ -30,6 +31,10 @@ test("a complete series in which too few processes died at a step does not pass"
 });
 
 test("a seed that suffered too little does not pass, unless it failed", () => {
-  assert.match(unmetDemands(seriesOf(10, new Map(), { faults: 2 })).join(), /seed 10 had 3 tasks, 300 records and 2/);
+  const unmetWith = (last: Partial<SeedReport>): string => unmetDemands(seriesOf(10, new Map(), last)).join();
+  assert.match(unmetWith({ faults: 2 }), /seed 10 had 3 tasks, 300 outcomes, 2 faults and 1 states/);
+  assert.match(unmetWith({ tasks: 2 }), /seed 10 had 2 tasks/);
+  assert.match(unmetWith({ outcomes: 299 }), /seed 10 had 3 tasks, 299 outcomes/);
+  assert.match(unmetWith({ positions: 0 }), /0 states on disk/);
   assert.deepEqual(unmetDemands(seriesOf(10, new Map(), { faults: 2, failure: "wrong" })), []);
 });

@@ -106,9 +106,14 @@ export function stateOf(world: World): string {
   return lines.join(" | ");
 }
 
-/** Each input record had its outcome once, with the right numbers, in an order that the log tells. */
-export function judgeOutputs(world: World, expected: Expected): void {
+/**
+ * Each input record had its outcome once, with the right numbers, in an order that the log tells.
+ *
+ * @returns decisions and dead letters that were found
+ */
+export function judgeOutputs(world: World, expected: Expected): number {
   const { partitions } = world.scenario;
+  let outcomes = 0;
   for (let p = 0; p < partitions; p++) {
     const found = recordsOf(world, "decisions", p).map(({ value }) => JSON.parse(value.toString()) as Decision);
     const wanted = expected.decisions[p] ?? [];
@@ -118,6 +123,7 @@ export function judgeOutputs(world: World, expected: Expected): void {
       `payments of decisions[${p}]`,
     );
     assert.deepEqual(found, wanted, `decisions[${p}]`);
+    outcomes += found.length;
   }
   const name = (partition: unknown, offset: unknown, reason: unknown): string => `${partition} ${offset} ${reason}`;
   const dead = Array.from({ length: partitions }, (_, p) => recordsOf(world, deadLettersTopic("sim"), p)).flat();
@@ -136,6 +142,7 @@ export function judgeOutputs(world: World, expected: Expected): void {
     expected.dead.map(({ partition, offset, reason }) => name(partition, offset, reason)).sort(),
     "dead letters",
   );
+  return outcomes + dead.length;
 }
 
 function commitsOf(world: World, task: number): CommitSummary[] {
@@ -191,6 +198,7 @@ export function judgePosition(world: World, path: string, values: readonly Buffe
     ({ state, bytes }) => (state === "committed" || state === "decided") && bytes?.includes(wanted),
   );
   assert.ok(committed !== undefined, `database ${path} is put to commit ${sequence}, which is not in the log`);
+  world.tally.positions++;
   return newerFrom;
 }
 

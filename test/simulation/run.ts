@@ -16,6 +16,10 @@ const restoredEvery = 4;
 export interface Outcome {
   readonly world: World;
   readonly virtualMs: number;
+  /** Decisions and dead letters that were judged. */
+  readonly outcomes: number;
+  /** Tasks that were open at the end. */
+  readonly tasks: number;
   /** Null when all is as it must be. */
   readonly failure: Error | null;
 }
@@ -24,6 +28,7 @@ export interface Outcome {
 export async function runScenario(scenario: Scenario, traced = false): Promise<Outcome> {
   const world: World = new World(scenario, traced, (path, values) => judgePosition(world, path, values));
   let failure: Error | null = null;
+  let outcomes = 0;
   const unhandled = (error: unknown): void => {
     unexpected ??= error;
   };
@@ -35,7 +40,7 @@ export async function runScenario(scenario: Scenario, traced = false): Promise<O
     await untilDecided(world);
     const expected = expectedIn(world);
     judgeCommits(world);
-    judgeOutputs(world, expected);
+    outcomes = judgeOutputs(world, expected);
     judgeStores(world, expected);
     if (scenario.seed % restoredEvery === 0) await judgeRestored(world, expected);
     if (unexpected !== null) throw unexpected;
@@ -45,7 +50,8 @@ export async function runScenario(scenario: Scenario, traced = false): Promise<O
     process.off("unhandledRejection", unhandled);
     Error.stackTraceLimit = 10;
   }
-  return { world, virtualMs: world.scheduler.monotonic(), failure };
+  const tasks = world.processes.reduce((sum, process) => sum + process.tasks.length, 0);
+  return { world, virtualMs: world.scheduler.monotonic(), outcomes, tasks, failure };
 }
 
 /** What a restore from the log alone brings back is what there was, and it writes nothing anew. */

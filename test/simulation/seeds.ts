@@ -10,9 +10,13 @@ export interface SeedReport {
   readonly virtualMs: number;
   readonly realMs: number;
   readonly events: number;
-  readonly records: number;
+  /** Decisions and dead letters that were judged. */
+  readonly outcomes: number;
   readonly faults: number;
+  /** Tasks that were open at the end. */
   readonly tasks: number;
+  /** States that databases were put to, each compared with the log. */
+  readonly positions: number;
   readonly deaths: readonly (readonly [Step, number])[];
   readonly hits: readonly (readonly [HitKind, number])[];
 }
@@ -24,16 +28,17 @@ export async function reportOf(seed: number): Promise<SeedReport> {
   const startedMs = performance.now();
   const scenario = scenarioOf(seed);
   const outcome = await runScenario(scenario);
-  const { world, virtualMs } = outcome;
+  const { world, virtualMs, outcomes, tasks } = outcome;
   return {
     seed,
     failure: outcome.failure?.message ?? (seed % twiceEvery === 0 ? await differenceTo(outcome, scenario) : null),
     virtualMs,
     realMs: performance.now() - startedMs,
     events: world.scheduler.events,
-    records: scenario.arrivals.length,
+    outcomes,
     faults: world.hits,
-    tasks: scenario.partitions,
+    tasks,
+    positions: world.tally.positions,
     deaths: [...world.tally.deaths],
     hits: [...world.tally.hits],
   };

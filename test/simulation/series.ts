@@ -106,8 +106,9 @@ export function summaryOf({ reports, failures, threads, seconds, deaths, hits }:
     `${reports.length} seeds, ${failures.length} failed, in ${seconds.toFixed(1)} s on ${threads} threads: ` +
       `${rate(seconds)} seeds a minute, ${rate(busySeconds)} a minute and thread`,
     `simulated ${(simulatedSeconds / 60).toFixed(1)} min, ${(simulatedSeconds / busySeconds).toFixed(0)} times as fast as real time`,
-    `a seed: ${mean(({ tasks }) => tasks)} tasks, ${mean(({ records }) => records)} records, ` +
-      `${mean(({ faults }) => faults)} faults, ${mean(({ events }) => events)} events`,
+    `a seed: ${mean(({ tasks }) => tasks)} tasks, ${mean(({ outcomes }) => outcomes)} outcomes, ` +
+      `${mean(({ faults }) => faults)} faults, ${mean(({ positions }) => positions)} states on disk, ` +
+      `${mean(({ events }) => events)} events`,
     `deaths by step: ${listed(deaths)}`,
     `faults that hit: ${listed(hits)}`,
   ].join("\n");

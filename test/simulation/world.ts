@@ -42,7 +42,8 @@ export interface Tally {
   readonly deaths: Map<Step, number>;
   /** Faults that hit something: a plan that meets nobody is none. */
   readonly hits: Map<HitKind, number>;
-  restarts: number;
+  /** States that databases were put to, each compared with the log. */
+  positions: number;
 }
 
 /** One run of a scenario: the cluster, the hosts, the processes, and what goes wrong with them. */
@@ -51,7 +52,7 @@ export class World {
   readonly scheduler: Scheduler;
   readonly cluster: SimulatedCluster;
   readonly topology: Topology;
-  readonly tally: Tally = { deaths: new Map(), hits: new Map(), restarts: 0 };
+  readonly tally: Tally = { deaths: new Map(), hits: new Map(), positions: 0 };
   /** What happened, a line each; only when asked for. */
   readonly trace: string[] | null;
   /** What a process ended with although it could have gone on. */
@@ -203,7 +204,6 @@ export class World {
   }
 
   #startAgain(slot: Slot, afterMs: number): void {
-    this.tally.restarts++;
     this.scheduler.after(this.#healedMs < 0 ? afterMs : 20, () => this.#start(slot));
   }
 
