@@ -1,9 +1,9 @@
-import { setImmediate as turn } from "node:timers/promises";
 import { openSchemaRegistry } from "../codec/registry-place.ts";
 import type { SchemaRegistry } from "../codec/schema-registry.ts";
 import type { Clock } from "../core/clock.ts";
 import { KappaError, messageOf } from "../core/errors.ts";
 import { beginningOfTimeMs } from "../core/time.ts";
+import { systemTimers } from "../core/timers.ts";
 import { openThreadLog, type ThreadLog } from "../log/thread-log.ts";
 import { ThreadMeter } from "../observability/thread-meter.ts";
 import type { Scorer } from "../scoring/scorer.ts";
@@ -13,17 +13,11 @@ import { loadModels } from "../task/models.ts";
 import type { Task, TaskTap } from "../task/task.ts";
 import type { TakeOverTap, TaskSurroundings } from "../task/task-opener.ts";
 import type { Topology } from "../topology/graph.ts";
-import { SweepTurns } from "./sweep-turns.ts";
 import { TaskDatabases } from "./task-databases.ts";
 import { TaskHost } from "./task-host.ts";
+import { TaskRounds } from "./task-rounds.ts";
 import type { InputWait, ThreadOrder, ThreadReport, ThreadRequest } from "./thread-protocol.ts";
 import { loadTopology } from "./topology-module.ts";
-
-/** How often a thread reports its progress and metrics, in ms. */
-const reportIntervalMs = 500;
-
-/** How long a thread without a task waits before it looks around again, in ms. */
-const idleMs = 100;
 
 export interface WorkerOptions {
   readonly order: ThreadOrder;
@@ -40,13 +34,10 @@ export class EngineWorker {
   #host: TaskHost | null = null;
   /** What was ordered before the host was there. */
   #ordered: (ThreadRequest & { kind: "own" }) | null = null;
+  #rounds: TaskRounds | null = null;
   readonly #globalTables: GlobalTable[] = [];
-  #stopping = false;
-  /** Ends what waits for a service before the first round. */
+  /** Ends the rounds, and what waits for a service before the first one. */
   readonly #stop = new AbortController();
-  /** Ends a pause, or a wait for the log. */
-  #wake: (() => void) | null = null;
-  #lastReportMs = 0;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -56,9 +47,7 @@ export class EngineWorker {
   receive(message: unknown): void {
     const request = message as ThreadRequest;
     if (request.kind === "stop") {
-      this.#stopping = true;
       this.#stop.abort();
-      this.#wake?.();
       return;
     }
     if (request.kind === "own") {
@@ -79,7 +68,7 @@ export class EngineWorker {
     if (this.#host === null || this.#ordered === null) return;
     const { version, partitions, generation } = this.#ordered;
     this.#host.own(version, partitions, generation);
-    this.#wake?.();
+    this.#rounds?.wake();
   }
 
   get #tasks(): readonly Task[] {
@@ -143,10 +132,20 @@ export class EngineWorker {
         if (message.kind === "running") this.#reportProgress();
         this.#options.report(message);
       };
-      this.#host = new TaskHost({ around, databases, clock, report, wake: () => this.#wake?.() });
+      this.#host = new TaskHost({ around, databases, clock, report, wake: () => this.#rounds?.wake() });
+      this.#rounds = new TaskRounds({
+        host: this.#host,
+        log,
+        clock,
+        timers: systemTimers,
+        settings: order.settings,
+        globalTables: this.#globalTables,
+        progress: () => this.#reportProgress(),
+        signal: this.#stop.signal,
+      });
       report({ kind: "ready" });
       this.#own();
-      await this.#loop(log, this.#host);
+      await this.#rounds.run();
     } catch (error) {
       failure = error;
     } finally {
@@ -172,94 +171,6 @@ export class EngineWorker {
       const { signal } = this.#stop;
       this.#globalTables.push(await GlobalTable.open({ node, log, serde, timeBounds, keepFaults, signal, onWait }));
     }
-  }
-
-  /**
-   * Rounds of one cycle a task. Tasks of a thread commit together: the journal then writes and syncs them as a group, and
-   * what they send each other arrives at once. A round that leaves rows behind is followed by the next without a pause;
-   * else one begins when `commitIntervalMs` has passed and there is news. Between rounds the event loop turns, so that
-   * messages come through.
-   */
-  async #loop(log: ThreadLog, host: TaskHost): Promise<void> {
-    const { clock, order } = this.#options;
-    const { commitIntervalMs, untilEnd } = order.settings;
-    const sweep = new SweepTurns();
-    while (!this.#stopping) {
-      const startMs = clock.monotonic();
-      await host.settle();
-      for (const table of this.#globalTables) table.refresh();
-      let worked = false;
-      log.gather?.();
-      try {
-        for (const task of host.tasks) if (await this.#cycle(task, host)) worked = true;
-      } finally {
-        log.release?.();
-      }
-      const endMs = clock.monotonic();
-      if (endMs - this.#lastReportMs >= reportIntervalMs) {
-        this.#lastReportMs = endMs;
-        this.#reportProgress();
-      }
-      const swept = await this.#sweep(sweep, endMs, worked, host);
-      if (worked && host.tasks.some((task) => task.full)) {
-        await turn();
-        continue;
-      }
-      if (!worked && !swept) {
-        if (untilEnd) host.reportEnd();
-        await this.#unlessWoken(log.changed(Math.min(idleMs, ...host.tasks.map((task) => task.waitMs))));
-      }
-      await this.#pauseUntil(startMs + commitIntervalMs);
-    }
-  }
-
-  /** Waits for a promise, or for a message that cannot wait. */
-  async #unlessWoken(promise: Promise<void>): Promise<void> {
-    if (this.#stopping) return;
-    await Promise.race([
-      promise,
-      new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      }),
-    ]);
-    this.#wake = null;
-  }
-
-  /** A pause that a message ends. */
-  async #pauseUntil(timeMs: number): Promise<void> {
-    const pauseMs = timeMs - this.#options.clock.monotonic();
-    if (pauseMs <= 0 || this.#stopping) return await turn();
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, pauseMs);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#wake = null;
-  }
-
-  /** @returns whether the task did anything */
-  async #cycle(task: Task, host: TaskHost): Promise<boolean> {
-    try {
-      return await task.cycle();
-    } catch (error) {
-      await host.failed(task, error);
-      return true;
-    }
-  }
-
-  /** Sweeps a few entities of the next task when it is time. @returns whether it did */
-  async #sweep(turns: SweepTurns, nowMs: number, worked: boolean, host: TaskHost): Promise<boolean> {
-    if (!turns.come(nowMs, worked)) return false;
-    const task = turns.next(host.tasks, (each, busy) => each.sweepDue(busy));
-    if (task === undefined) return false;
-    try {
-      await task.sweep(turns.entities);
-    } catch (error) {
-      await host.failed(task, error);
-    }
-    return true;
   }
 
   /** @param waits of what is not open yet */

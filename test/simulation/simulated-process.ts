@@ -1,8 +1,8 @@
 import type { MemorySchemaRegistry } from "../../src/codec/memory-schema-registry.ts";
 import { noMeter } from "../../src/core/meter.ts";
 import { GroupMembership } from "../../src/engine/group-membership.ts";
-import { SweepTurns } from "../../src/engine/sweep-turns.ts";
 import { TaskHost } from "../../src/engine/task-host.ts";
+import { TaskRounds } from "../../src/engine/task-rounds.ts";
 import type { ThreadReport } from "../../src/engine/thread-protocol.ts";
 import type { Scorer } from "../../src/scoring/scorer.ts";
 import { partitionedInputs } from "../../src/task/application.ts";
@@ -15,11 +15,6 @@ import type { Incarnation } from "./incarnation.ts";
 import { ProcessDatabases } from "./process-databases.ts";
 import { ProcessLog, type ProcessLogOptions } from "./process-log.ts";
 import type { SimulatedDisk } from "./simulated-disk.ts";
-
-/** How long a thread without a task waits before it looks around again, in ms; as in `engine-worker.ts`. */
-const idleMs = 100;
-/** Between two reports of progress, in ms. */
-const reportMs = 500;
 
 /** What all processes of an application are started with. */
 export interface Application {
@@ -47,8 +42,9 @@ export interface ProcessOptions {
 }
 
 /**
- * A process of the application with one engine thread, from its start to its death: the membership, the host of tasks and
- * the tasks are the shipped ones. What `Engine` and `EngineWorker` do between them is here, since those start threads.
+ * A process of the application with one engine thread, from its start to its death: the membership, the host of tasks,
+ * its rounds and the tasks are the shipped ones. What `Engine` and `EngineWorker` tell each other for them is here, since
+ * those start threads.
  */
 export class SimulatedProcess {
   readonly incarnation: Incarnation;
@@ -56,10 +52,10 @@ export class SimulatedProcess {
   readonly #log: ProcessLog;
   readonly #membership: GroupMembership;
   readonly #host: TaskHost;
+  readonly #rounds: TaskRounds;
+  readonly #stop = new AbortController();
   #owned: readonly number[] = [];
   #version = 0;
-  #stopping = false;
-  #wake: (() => void) | null = null;
 
   constructor(options: ProcessOptions) {
     const { application, incarnation, disk, group } = options;
@@ -106,7 +102,17 @@ export class SimulatedProcess {
       databases,
       clock,
       report: (message) => this.#receive(message),
-      wake: () => this.#wake?.(),
+      wake: () => this.#rounds.wake(),
+    });
+    this.#rounds = new TaskRounds({
+      host: this.#host,
+      log: this.#log,
+      clock,
+      timers: incarnation,
+      settings,
+      globalTables: [],
+      progress: () => this.#membership.progressed(new Map(this.tasks.map((task) => [task.partition, task.positions]))),
+      signal: this.#stop.signal,
     });
   }
 
@@ -127,7 +133,7 @@ export class SimulatedProcess {
         held: () => {},
         failed: (error) => this.#options.failed(error),
       });
-      await this.#loop();
+      await this.#rounds.run();
       await this.#host.close().catch(() => {});
       await this.#membership.leave();
       await this.#log.close();
@@ -138,10 +144,10 @@ export class SimulatedProcess {
   }
 
   #own(partitions: readonly number[], generation: number): void {
-    if (this.#stopping) return;
+    if (this.#stop.signal.aborted) return;
     this.#owned = partitions;
     this.#host.own(++this.#version, partitions, generation);
-    this.#wake?.();
+    this.#rounds.wake();
   }
 
   #receive(message: ThreadReport): void {
@@ -150,72 +156,8 @@ export class SimulatedProcess {
     } else if (message.kind === "fenced") this.#membership.fenced(message.partition);
   }
 
-  /** As `EngineWorker` does: rounds of one cycle a task. */
-  async #loop(): Promise<void> {
-    const { incarnation, log, application } = this.#options;
-    const host = this.#host;
-    const sweep = new SweepTurns();
-    let reportedMs = 0;
-    while (!this.#stopping) {
-      const startedMs = log.clock.monotonic();
-      await host.settle();
-      let worked = false;
-      for (const task of host.tasks) if (await this.#cycle(task)) worked = true;
-      const nowMs = log.clock.monotonic();
-      if (nowMs - reportedMs >= reportMs) {
-        reportedMs = nowMs;
-        this.#membership.progressed(new Map(host.tasks.map(({ partition, positions }) => [partition, positions])));
-      }
-      const swept = await this.#sweep(sweep, nowMs, worked);
-      if (worked && host.tasks.some((task) => task.full)) {
-        await incarnation.turn();
-        continue;
-      }
-      if (!worked && !swept) {
-        const waitMs = Math.min(idleMs, ...host.tasks.map((task) => task.waitMs));
-        await this.#unlessWoken(this.#log.changed(waitMs));
-      }
-      const pauseMs = startedMs + application.settings.commitIntervalMs - log.clock.monotonic();
-      if (pauseMs > 0) await this.#unlessWoken(incarnation.sleep(pauseMs));
-      else await incarnation.turn();
-    }
-  }
-
-  async #unlessWoken(promise: Promise<void>): Promise<void> {
-    if (this.#stopping) return;
-    await Promise.race([
-      promise,
-      new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      }),
-    ]);
-    this.#wake = null;
-  }
-
-  async #cycle(task: Task): Promise<boolean> {
-    try {
-      return await task.cycle();
-    } catch (error) {
-      await this.#host.failed(task, error);
-      return true;
-    }
-  }
-
-  async #sweep(turns: SweepTurns, nowMs: number, worked: boolean): Promise<boolean> {
-    if (!turns.come(nowMs, worked)) return false;
-    const task = turns.next(this.#host.tasks, (each, busy) => each.sweepDue(busy));
-    if (task === undefined) return false;
-    try {
-      await task.sweep(turns.entities);
-    } catch (error) {
-      await this.#host.failed(task, error);
-    }
-    return true;
-  }
-
   /** As SIGTERM: finishes what is under way and leaves the group. */
   stop(): void {
-    this.#stopping = true;
-    this.#wake?.();
+    this.#stop.abort();
   }
 }
