@@ -10,8 +10,8 @@ import { KafkaFetcher } from "./kafka-fetcher.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
 import { KafkaWriter } from "./kafka-writer.ts";
 import type { Cursor, Log, Topic, TopicConfig, TopicIdentity, Visibility, Writer } from "./log.ts";
-import { outOfRange, recordAtOrAfter } from "./offset-range.ts";
-import { nextBatch } from "./record-at.ts";
+import { outOfRange } from "./offset-range.ts";
+import { offsetForTime } from "./record-at.ts";
 import { checkSamePartitions, topicOf } from "./topic.ts";
 import { transactionBytesMax } from "./transaction.ts";
 
@@ -225,11 +225,7 @@ export class KafkaLog implements Log {
     // The broker counts markers of transactions too, whose time is the clock's: the record may stand further on.
     const cursor = await this.openCursor(topic, partition, found, "durable");
     try {
-      for (let batch = await nextBatch(cursor); batch !== undefined; batch = await nextBatch(cursor)) {
-        const index = recordAtOrAfter(batch.bytes, timeMs);
-        if (index < batch.count) return batch.baseOffset + BigInt(index);
-      }
-      return cursor.position;
+      return await offsetForTime(cursor, timeMs);
     } finally {
       cursor.close();
     }

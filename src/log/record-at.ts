@@ -1,5 +1,6 @@
 import { KappaError } from "../core/errors.ts";
 import type { Cursor, Log, RecordBatch } from "./log.ts";
+import { recordAtOrAfter } from "./offset-range.ts";
 import { RecordBatchReader } from "./record-batch.ts";
 
 /** How long to wait for an answer before asking again whether there is one, in ms. */
@@ -20,6 +21,15 @@ export async function nextBatch(cursor: Cursor, signal?: AbortSignal): Promise<R
     await cursor.arrival(askAgainMs);
     signal?.throwIfAborted();
   }
+}
+
+/** Offset of the first record at or after a time, from where a cursor stands; its end when there is none. */
+export async function offsetForTime(cursor: Cursor, timeMs: number): Promise<bigint> {
+  for (let batch = await nextBatch(cursor); batch !== undefined; batch = await nextBatch(cursor)) {
+    const index = recordAtOrAfter(batch.bytes, timeMs);
+    if (index < batch.count) return batch.baseOffset + BigInt(index);
+  }
+  return cursor.position;
 }
 
 /**

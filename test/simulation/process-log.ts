@@ -1,9 +1,10 @@
 import type { Clock } from "../../src/core/clock.ts";
 import { KappaError } from "../../src/core/errors.ts";
+import { ChangeSignal } from "../../src/log/change-signal.ts";
 import { kafkaError } from "../../src/log/kafka-error.ts";
 import type { Cursor, Log, Topic, TopicConfig, Visibility, Writer } from "../../src/log/log.ts";
-import { outOfRange, recordAtOrAfter } from "../../src/log/offset-range.ts";
-import { nextBatch } from "../../src/log/record-at.ts";
+import { outOfRange } from "../../src/log/offset-range.ts";
+import { offsetForTime } from "../../src/log/record-at.ts";
 import { checkSamePartitions, topicOf, unknownTopic } from "../../src/log/topic.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { type Network, Refusal } from "./network.ts";
@@ -40,8 +41,7 @@ export class ProcessLog implements Log {
   readonly #topics = new Map<string, Topic>();
   readonly #cursors = new Set<Cursor>();
   readonly #writers = new Set<Writer>();
-  #changed = false;
-  #wake: (() => void) | null = null;
+  readonly #signal: ChangeSignal;
   #closed = false;
 
   constructor(options: ProcessLogOptions) {
@@ -51,6 +51,7 @@ export class ProcessLog implements Log {
     this.clock = options.clock;
     this.transactionTimeoutMs = options.transactionTimeoutMs;
     this.#random = options.random;
+    this.#signal = new ChangeSignal(options.incarnation);
   }
 
   /** How many appends a broker puts into an answer: seldom all that there are. */
@@ -127,11 +128,7 @@ export class ProcessLog implements Log {
   async offsetForTime(topic: string, partition: number, timeMs: number): Promise<bigint> {
     const cursor = await this.openCursor(topic, partition, await this.startOffset(topic, partition), "durable");
     try {
-      for (let batch = await nextBatch(cursor); batch !== undefined; batch = await nextBatch(cursor)) {
-        const index = recordAtOrAfter(batch.bytes, timeMs);
-        if (index < batch.count) return batch.baseOffset + BigInt(index);
-      }
-      return cursor.position;
+      return await offsetForTime(cursor, timeMs);
     } finally {
       cursor.close();
     }
@@ -148,25 +145,11 @@ export class ProcessLog implements Log {
 
   /** A cursor got something. */
   arrived(): void {
-    this.#changed = true;
-    this.#wake?.();
+    this.#signal.raise();
   }
 
   changed(timeoutMs: number): Promise<void> {
-    if (this.#changed) {
-      this.#changed = false;
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        if (this.#wake !== wake) return;
-        this.#changed = false;
-        this.#wake = null;
-        resolve();
-      };
-      this.#wake = wake;
-      this.incarnation.after(timeoutMs, wake);
-    });
+    return this.#signal.wait(timeoutMs);
   }
 
   async close(): Promise<void> {
