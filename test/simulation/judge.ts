@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { KappaError } from "../../src/core/errors.ts";
-import { partitionOf } from "../../src/log/partitioner.ts";
 import { RecordBatchReader, type RecordHeader } from "../../src/log/record-batch.ts";
 import type { Task } from "../../src/task/task.ts";
 import { choicesTopic, commitsTopic, deadLettersTopic } from "../../src/topology/graph.ts";
 import { type Expected, expectedOf, type InputRecord, type RecordedChoice, type StoreView } from "./oracle.ts";
-import { unluckyAmount } from "./scenario.ts";
+import { type Arrival, unluckyAmount } from "./scenario.ts";
 import type { Entry } from "./simulated-partition.ts";
 import { type Decision, scoreOf, variants } from "./topologies.ts";
 import type { World } from "./world.ts";
@@ -41,12 +40,12 @@ function recordsIn({ bytes, baseOffset }: Entry): FoundRecord[] {
   return found;
 }
 
-/** What the documents say must have come of the inputs as they lie in the log. */
+/** What the documents say must have come of the inputs as they were appended. */
 export function expectedIn(world: World): Expected {
   const { partitions, variant } = world.scenario;
   const all = Array.from({ length: partitions }, (_, p) => p);
-  const inputs = <Value>(topic: string): InputRecord<Value>[][] =>
-    all.map((p) => recordsOf(world, topic, p).map(({ offset, value }) => ({ offset, value: parsed<Value>(value) })));
+  const inputs = <Value>(topic: Arrival["topic"]): InputRecord<Value>[][] =>
+    all.map((p) => world.producers.fed(topic, p).map(({ offset, value }) => ({ offset, value: parsed<Value>(value) })));
   const choices: RecordedChoice[][][] = [all.map(() => []), all.map(() => [])];
   for (const p of all) {
     for (const { value } of recordsOf(world, choicesTopic("sim"), p)) {
@@ -61,14 +60,13 @@ export function expectedIn(world: World): Expected {
     cards: inputs("cards"),
     choices,
     unluckyAmount,
-    partitionOf: (key) => partitionOf(key, partitions),
     scoreOf,
   });
 }
 
-function parsed<Value>(bytes: Buffer): Value | null {
+function parsed<Value>(text: string): Value | null {
   try {
-    return JSON.parse(bytes.toString()) as Value;
+    return JSON.parse(text) as Value;
   } catch {
     return null;
   }

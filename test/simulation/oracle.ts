@@ -42,7 +42,6 @@ export interface OracleInput {
   /** By stage, then task, in the order they were written. */
   readonly choices: readonly (readonly (readonly RecordedChoice[])[])[];
   readonly unluckyAmount: number;
-  readonly partitionOf: (key: string) => number;
   readonly scoreOf: (amount: number, count: number) => number;
 }
 
@@ -96,7 +95,7 @@ export function expectedOf(input: OracleInput): Expected {
   const decisions: Decision[][] = [];
   const terminals: StoreView[] = [];
   for (let task = 0; task < input.partitions; task++) {
-    const mine = sent.map((rows) => rows.filter(({ value }) => input.partitionOf(value.terminal) === task));
+    const mine = sent.map((rows) => rows.filter(({ value }) => partitionOf(value.terminal, input.partitions) === task));
     const second = secondStage(ordered(mine, input.choices[1]?.[task] ?? []), input);
     decisions.push(second.decisions);
     terminals.push(second.view);
@@ -181,6 +180,24 @@ function secondStage(rows: readonly Row<Enriched>[], { variant, scoreOf }: Oracl
   const window = store.view(variant.terminalWindowMs);
   const counted = [...window.features].map(([key, { sum }]) => [key, { count: ever.get(key) ?? 0, sum }] as const);
   return { decisions, view: variant.counted ? { ...window, features: new Map(counted) } : window };
+}
+
+/** Hashes of the terminals, as kafkajs and a murmur2 in Python have them. */
+const terminalHashes: Readonly<Record<string, number>> = {
+  t0: 387_453_494,
+  t1: 866_162_179,
+  t2: 311_256_748,
+  t3: 1_664_383_212,
+  t4: 1_668_203_950,
+  t5: 589_939_474,
+  t6: 61_805_389,
+  t7: 565_643_096,
+};
+
+function partitionOf(terminal: string, partitions: number): number {
+  const hash = terminalHashes[terminal];
+  if (hash === undefined) throw new Error(`the oracle does not know where ${terminal} belongs`);
+  return hash % partitions;
 }
 
 /** The events of each key, as a features store holds them. */

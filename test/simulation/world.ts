@@ -1,5 +1,4 @@
 import { MemorySchemaRegistry } from "../../src/codec/memory-schema-registry.ts";
-import { RecordBatchWriter } from "../../src/log/record-batch.ts";
 import { partitionedInputs } from "../../src/task/application.ts";
 import {
   choicesTopic,
@@ -13,6 +12,7 @@ import type { Fault, HitKind, Step } from "./faults.ts";
 import { GroupCoordinator } from "./group-coordinator.ts";
 import { Incarnation } from "./incarnation.ts";
 import { Network } from "./network.ts";
+import { Producers } from "./producers.ts";
 import { Random } from "./random.ts";
 import type { Scenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -52,6 +52,7 @@ export class World {
   readonly scheduler: Scheduler;
   readonly cluster: SimulatedCluster;
   readonly topology: Topology;
+  readonly producers: Producers;
   readonly tally: Tally = { deaths: new Map(), hits: new Map(), positions: 0 };
   /** What happened, a line each; only when asked for. */
   readonly trace: string[] | null;
@@ -65,7 +66,6 @@ export class World {
   readonly #application: Application;
   /** Deaths at steps that wait to happen. */
   readonly #deaths: { readonly fault: Fault & { readonly kind: "die-at" }; left: number }[] = [];
-  readonly #producer = new RecordBatchWriter();
   #healedMs = -1;
 
   constructor(scenario: Scenario, traced: boolean, written: WrittenTap) {
@@ -102,6 +102,7 @@ export class World {
         ),
     };
     this.#createTopics();
+    this.producers = new Producers(scenario.arrivals, this.scheduler, random, this.cluster);
     this.#plan();
   }
 
@@ -121,19 +122,7 @@ export class World {
   }
 
   #plan(): void {
-    const { arrivals, starts, faults, fedMs } = this.scenario;
-    for (const arrival of arrivals) {
-      const partition = this.cluster.held(arrival.topic)?.partitions[arrival.partition];
-      if (partition === undefined) continue;
-      this.scheduler.after(arrival.atMs, () => {
-        const writer = this.#producer;
-        writer.append(arrival.timeMs, Buffer.from(arrival.key), Buffer.from(arrival.value));
-        partition.appendPlain({ count: 1, bytes: Buffer.from(writer.written()), maxTimeMs: arrival.timeMs });
-        writer.clear();
-        // Producers outside have transactions as well, and some of them are aborted.
-        if (this.#random.chance(0.03)) partition.mark("outside", 0, "aborted");
-      });
-    }
+    const { starts, faults, fedMs } = this.scenario;
     for (const slot of this.#slots) this.scheduler.after(starts[slot.number] ?? 0, () => this.#start(slot));
     for (const fault of faults) this.scheduler.after(fault.atMs, () => this.#happen(fault));
     this.scheduler.after(fedMs, () => this.#topUp());
