@@ -46,10 +46,6 @@ export class GroupCoordinator {
     this.#network = network;
   }
 
-  get generation(): number {
-    return this.#generation;
-  }
-
   /** The way of one process to it. */
   client(from: Incarnation): GroupClient {
     const closing = new AbortController();

@@ -47,8 +47,8 @@ test("a fault that was planned counts once a request meets it, an outage and a s
 });
 
 test("a batch that comes again is answered as the first time, and one before which another is missing is refused", () => {
-  const partition = new SimulatedPartition("topic", 0, 0);
-  const batch = { count: 2, bytes: Buffer.alloc(1), maxTimeMs: 0 };
+  const partition = new SimulatedPartition(0);
+  const batch = { count: 2, bytes: Buffer.alloc(1) };
   assert.equal(partition.append("writer", 1, { sequence: 0, ...batch }), 0);
   partition.mark("writer", 1, "committed");
   assert.equal(partition.append("writer", 1, { sequence: 0, ...batch }), 0);

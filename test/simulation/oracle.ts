@@ -66,9 +66,6 @@ export interface Expected {
   readonly terminals: readonly StoreView[];
 }
 
-/** The choices do not fit the rows that there are. */
-export class ImpossibleOrder extends Error {}
-
 interface Row<Value> {
   readonly source: number;
   readonly sequence: number;
@@ -245,11 +242,10 @@ class EventList {
 /**
  * Rows of several sources, each in its own order, in the one order of a stage: ascending by (order time, rank, source,
  * sequence), save the rows that the choices say were taken later, each directly after the row that is named.
+ *
+ * @throws when the choices do not fit the rows that there are
  */
-export function ordered<Value>(
-  sources: readonly (readonly Row<Value>[])[],
-  choices: readonly RecordedChoice[],
-): Row<Value>[] {
+function ordered<Value>(sources: readonly (readonly Row<Value>[])[], choices: readonly RecordedChoice[]): Row<Value>[] {
   const nameOf = (source: number, sequence: number): string => `${source} ${sequence}`;
   const chosenAfter = new Map<string, string>();
   for (const { source, sequence, count, afterSource, afterSequence } of choices) {
@@ -276,7 +272,7 @@ export function ordered<Value>(
     at.next++;
     const late = reached !== undefined && compare(row, reached) < 0;
     if (late !== (wanted !== undefined))
-      throw new ImpossibleOrder(
+      throw new Error(
         `row ${placeOf(row)} after ${last} is ${late ? "late" : "in order"}: the order had reached ${placeOf(reached)}`,
       );
     if (!late) reached = row;
@@ -284,7 +280,7 @@ export function ordered<Value>(
     last = name;
   }
   const left = waiting.filter(({ rows, next }) => next < rows.length).map(({ rows }) => rows[0]?.source);
-  if (left.length > 0) throw new ImpossibleOrder(`after ${last} no row follows, of sources ${left} some are left`);
+  if (left.length > 0) throw new Error(`after ${last} no row follows, of sources ${left} some are left`);
   return taken;
 }
 

@@ -33,7 +33,7 @@ export class Producers {
     this.#fed.push({ ...arrival, offset: partition.endOffset });
     const writer = this.#writer;
     writer.append(arrival.timeMs, Buffer.from(arrival.key), Buffer.from(arrival.value));
-    partition.appendPlain({ count: 1, bytes: Buffer.from(writer.written()), maxTimeMs: arrival.timeMs });
+    partition.appendPlain({ count: 1, bytes: Buffer.from(writer.written()) });
     writer.clear();
     // Producers outside have transactions as well, and some of them are aborted.
     if (this.#random.chance(0.03)) partition.mark("outside", 0, "aborted");

@@ -61,7 +61,7 @@ export class SimulatedCluster {
     const topic = topicOf(name, config);
     const partitions = Array.from(
       { length: topic.partitions },
-      (_, index) => new SimulatedPartition(name, index, this.#led++ % this.#brokers),
+      () => new SimulatedPartition(this.#led++ % this.#brokers),
     );
     this.#topics.set(name, { topic, partitions });
   }

@@ -2,7 +2,7 @@ import type { TransactionSection } from "../../src/log/log.ts";
 import { Refusal } from "./network.ts";
 
 /** What a writer sends for one partition. */
-export interface Batch extends Pick<TransactionSection, "count" | "bytes" | "maxTimeMs"> {
+export interface Batch extends Pick<TransactionSection, "count" | "bytes"> {
   /** Number of its first record among all that the writer of this epoch sent to the partition. */
   readonly sequence: number;
 }
@@ -13,7 +13,6 @@ export interface Entry {
   readonly count: number;
   /** Null for a marker. */
   readonly bytes: Buffer | null;
-  readonly maxTimeMs: number;
   /** `decided`: the coordinator has committed it, and its marker is on its way. */
   state: "open" | "decided" | "committed" | "aborted";
 }
@@ -24,7 +23,6 @@ export interface Found {
   readonly nextOffset: number;
   /** Up to where everything is decided. */
   readonly stableOffset: number;
-  readonly startOffset: number;
 }
 
 /** A transaction that is open in a partition. */
@@ -51,8 +49,6 @@ const newestMax = 5;
  * looks at what was trimmed too.
  */
 export class SimulatedPartition {
-  readonly topic: string;
-  readonly index: number;
   /** The broker that leads it. */
   readonly leader: number;
   readonly entries: Entry[] = [];
@@ -63,9 +59,7 @@ export class SimulatedPartition {
   /** Readers that wait for more. */
   #waiting: (() => void)[] = [];
 
-  constructor(topic: string, index: number, leader: number) {
-    this.topic = topic;
-    this.index = index;
+  constructor(leader: number) {
     this.leader = leader;
   }
 
@@ -86,13 +80,13 @@ export class SimulatedPartition {
   }
 
   /** A record of nobody's transaction: of a producer outside. */
-  appendPlain({ count, bytes, maxTimeMs }: Pick<TransactionSection, "count" | "bytes" | "maxTimeMs">): void {
-    this.#push({ baseOffset: this.#end, count, bytes, maxTimeMs, state: "committed" });
+  appendPlain({ count, bytes }: Pick<TransactionSection, "count" | "bytes">): void {
+    this.#push({ baseOffset: this.#end, count, bytes, state: "committed" });
     this.#moved();
   }
 
   /** @returns offset of the first record @throws Refusal of an epoch that is over, or where a batch is missing */
-  append(writer: string, epoch: number, { sequence, count, bytes, maxTimeMs }: Batch): number {
+  append(writer: string, epoch: number, { sequence, count, bytes }: Batch): number {
     const known = this.#known(writer, epoch);
     if (epoch < known.epoch) throw new Refusal("INVALID_PRODUCER_EPOCH");
     const copied = known.newest.find((each) => each.sequence === sequence && each.count === count);
@@ -101,7 +95,7 @@ export class SimulatedPartition {
     known.nextSequence += count;
     known.newest.push({ sequence, count, baseOffset: this.#end });
     if (known.newest.length > newestMax) known.newest.shift();
-    const entry: Entry = { baseOffset: this.#end, count, bytes, maxTimeMs, state: "open" };
+    const entry: Entry = { baseOffset: this.#end, count, bytes, state: "open" };
     const open = this.#open.get(writer);
     if (open === undefined) this.#open.set(writer, { firstOffset: this.#end, entries: [entry] });
     else open.entries.push(entry);
@@ -133,7 +127,7 @@ export class SimulatedPartition {
     this.#known(writer, epoch);
     for (const entry of this.#open.get(writer)?.entries ?? []) entry.state = state;
     this.#open.delete(writer);
-    this.#push({ baseOffset: this.#end, count: 1, bytes: null, maxTimeMs: 0, state });
+    this.#push({ baseOffset: this.#end, count: 1, bytes: null, state });
     this.#moved();
   }
 
@@ -160,7 +154,7 @@ export class SimulatedPartition {
       if (entry.bytes !== null && entry.state === "committed") found.push(entry);
       nextOffset = entry.baseOffset + entry.count;
     }
-    return { entries: found, nextOffset, stableOffset, startOffset };
+    return { entries: found, nextOffset, stableOffset };
   }
 
   /** Index of the entry that holds an offset, or of the first one behind it. */

@@ -13,7 +13,6 @@ interface Part {
   readonly partition: number;
   readonly chunks: Buffer[];
   count: number;
-  maxTimeMs: number;
   baseOffset: number;
 }
 
@@ -134,12 +133,12 @@ export class SimulatedWriter implements Writer {
     await this.#ask("EndTxn", () => cluster.endTransaction(own, true));
   }
 
-  #batch({ chunks, count, maxTimeMs }: Part, at: SimulatedPartition): Batch {
+  #batch({ chunks, count }: Part, at: SimulatedPartition): Batch {
     const sequence = this.#sequences.get(at) ?? 0;
     this.#sequences.set(at, sequence + count);
     const [first] = chunks;
     const bytes = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
-    return { sequence, count, bytes, maxTimeMs };
+    return { sequence, count, bytes };
   }
 
   async close(): Promise<void> {
@@ -152,17 +151,16 @@ function gathered(
   parts: Map<string, Part>,
   sections: readonly TransactionSection[],
 ): { readonly part: Part; readonly first: number }[] {
-  return sections.map(({ topic, partition, count, bytes, maxTimeMs }) => {
+  return sections.map(({ topic, partition, count, bytes }) => {
     const name = `${topic} ${partition}`;
     let part = parts.get(name);
     if (part === undefined) {
-      part = { topic, partition, chunks: [], count: 0, maxTimeMs, baseOffset: -1 };
+      part = { topic, partition, chunks: [], count: 0, baseOffset: -1 };
       parts.set(name, part);
     }
     const first = part.count;
     part.chunks.push(Buffer.from(bytes));
     part.count += count;
-    part.maxTimeMs = Math.max(part.maxTimeMs, maxTimeMs);
     return { part, first };
   });
 }
