@@ -13,6 +13,7 @@ import { loadModels } from "../task/models.ts";
 import type { Task, TaskTap } from "../task/task.ts";
 import type { TakeOverTap, TaskSurroundings } from "../task/task-opener.ts";
 import type { Topology } from "../topology/graph.ts";
+import { LevelFolders } from "./level-folders.ts";
 import { TaskDatabases } from "./task-databases.ts";
 import { TaskHost } from "./task-host.ts";
 import { TaskRounds } from "./task-rounds.ts";
@@ -103,9 +104,10 @@ export class EngineWorker {
       scorers = await loadModels(topology, clock, meter);
       await lookUpTopics(topology, log);
       await this.#openGlobalTables(topology, log, registry);
+      const taskBytes = Math.floor(order.settings.cacheBytes / order.partitionCount);
       const databases = new TaskDatabases({
-        stateDir: order.stateDir,
-        taskBytes: Math.floor(order.settings.cacheBytes / order.partitionCount),
+        folders: new LevelFolders(order.stateDir, taskBytes),
+        taskBytes,
         evades: order.log.kind === "kafka",
       });
       const around: Omit<TaskSurroundings, "generation"> = {

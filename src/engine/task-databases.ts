@@ -1,13 +1,22 @@
-import { existsSync } from "node:fs";
 import { KappaError } from "../core/errors.ts";
-import { LevelBackend } from "../state/level-backend.ts";
+import type { StateBackend } from "../state/state-backend.ts";
 import { StateDatabase } from "../state/state-database.ts";
 import { cacheShares } from "./cache-shares.ts";
-import { taskFolder, taskFolders } from "./task-folders.ts";
+
+/** Where databases of tasks lie: the disk of this machine. */
+export interface DatabaseFolders {
+  /** Folders with a database of a task, the one opened last first. */
+  found(partition: number): readonly string[];
+  /** Where its n-th one is, counted from 1. */
+  path(partition: number, n: number): string;
+  /** @throws KAPPA_STATE_LOCKED, KAPPA_STATE_CORRUPT */
+  open(path: string): Promise<StateBackend>;
+  /** Who holds the lock would write on into files that are gone. @throws KAPPA_STATE_LOCKED */
+  remove(path: string): Promise<void>;
+}
 
 export interface TaskDatabasesOptions {
-  /** Folder of the application's local state. */
-  readonly stateDir: string;
+  readonly folders: DatabaseFolders;
   /** Memory for the state of one task. */
   readonly taskBytes: number;
   /**
@@ -40,19 +49,20 @@ export class TaskDatabases {
 
   /** @param discard throws away what is there @throws KAPPA_STATE_LOCKED, KAPPA_STATE_CORRUPT */
   async open(partition: number, discard: boolean): Promise<StateDatabase> {
+    const { folders, evades } = this.#options;
     const afresh = discard || this.#distrusted.has(partition);
-    const candidates = this.#candidates(partition);
+    const found = evades ? folders.found(partition) : [];
     let refusal: unknown;
-    for (const path of candidates) {
+    for (const path of this.#candidates(partition, found)) {
       try {
         const database = await this.#openAt(path, afresh);
         this.#distrusted.delete(partition);
-        if (this.#options.evades)
-          await removeUnlocked(candidates.filter((other) => other !== path && existsSync(other)));
+        // What cannot be removed stays until the next time.
+        for (const other of found) if (other !== path) await folders.remove(other).catch(() => {});
         return database;
       } catch (error) {
         const locked = error instanceof KappaError && error.code === "KAPPA_STATE_LOCKED";
-        if (!locked || !this.#options.evades) throw error;
+        if (!locked || !evades) throw error;
         refusal = error;
       }
     }
@@ -60,32 +70,25 @@ export class TaskDatabases {
   }
 
   /** Folders to try, in this order. The last one is there already only if all of them are. */
-  #candidates(partition: number): string[] {
-    const { stateDir, evades } = this.#options;
-    const own = taskFolder(stateDir, partition, 1);
-    if (!evades) return [own];
-    const found = (taskFolders(stateDir).get(partition) ?? []).map(({ path }) => path);
+  #candidates(partition: number, found: readonly string[]): readonly string[] {
+    const { folders, evades } = this.#options;
+    if (!evades) return [folders.path(partition, 1)];
     for (let n = 1; n <= foldersMax; n++) {
-      const path = taskFolder(stateDir, partition, n);
+      const path = folders.path(partition, n);
       if (!found.includes(path)) return [...found, path];
     }
     return found;
   }
 
   async #openAt(path: string, afresh: boolean): Promise<StateDatabase> {
-    const { entityBytes, ...levelShares } = cacheShares(this.#options.taskBytes);
-    if (afresh) await LevelBackend.remove(path);
-    const backend = await LevelBackend.open({ path, ...levelShares });
+    const { folders, taskBytes } = this.#options;
+    if (afresh) await folders.remove(path);
+    const backend = await folders.open(path);
     try {
-      return await StateDatabase.open({ backend, cacheBytes: entityBytes });
+      return await StateDatabase.open({ backend, cacheBytes: cacheShares(taskBytes).entityBytes });
     } catch (error) {
       await backend.close();
       throw error;
     }
   }
-}
-
-/** What cannot be removed stays until the next time. */
-async function removeUnlocked(paths: readonly string[]): Promise<void> {
-  for (const path of paths) await LevelBackend.remove(path).catch(() => {});
 }

@@ -7,6 +7,7 @@ import { RecordSchema } from "../../src/codec/record-schema.ts";
 import { KappaError } from "../../src/core/errors.ts";
 import { noMeter } from "../../src/core/meter.ts";
 import { hours, milliseconds, minutes } from "../../src/core/time.ts";
+import { LevelFolders } from "../../src/engine/level-folders.ts";
 import { TaskDatabases } from "../../src/engine/task-databases.ts";
 import { TaskHost } from "../../src/engine/task-host.ts";
 import type { ThreadReport } from "../../src/engine/thread-protocol.ts";
@@ -80,7 +81,8 @@ async function counting() {
   let opening = false;
   const host = (): TaskHost => {
     // Little memory: a restore has to write on the way.
-    const databases = new TaskDatabases({ stateDir, taskBytes: 128 * 1024, evades: false });
+    const taskBytes = 128 * 1024;
+    const databases = new TaskDatabases({ folders: new LevelFolders(stateDir, taskBytes), taskBytes, evades: false });
     const around = {
       topology,
       partitions: 1,

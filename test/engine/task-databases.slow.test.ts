@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "vitest";
+import { LevelFolders } from "../../src/engine/level-folders.ts";
 import { TaskDatabases } from "../../src/engine/task-databases.ts";
 import { taskFolders } from "../../src/engine/task-folders.ts";
 import { Child } from "../bench/child.ts";
@@ -10,10 +11,13 @@ import { Child } from "../bench/child.ts";
 // Goal: a process that is stopped keeps its databases locked; whoever takes its tasks over has databases of its own, and
 // when the process is dead there is one of each again. Method: a second process, and the signals themselves.
 
+const taskBytes = 1 << 20;
+
 let stateDir: string;
 let owner: Child;
 
-const databases = (evades: boolean) => new TaskDatabases({ stateDir, taskBytes: 1 << 20, evades });
+const databases = (evades: boolean) =>
+  new TaskDatabases({ folders: new LevelFolders(stateDir, taskBytes), taskBytes, evades });
 const folders = () => readdirSync(stateDir).sort();
 
 /** Opens a task's database, writes that it is at `position` and closes it. @returns what it was at before */

@@ -17,7 +17,7 @@ interface StoredBatch {
 class Folder {
   batches: StoredBatch[] = [];
   values = new Map<string, Buffer>();
-  writtenMs = 0;
+  openedMs = 0;
   owner: Incarnation | null = null;
   /** Whether it was damaged, or lost something. */
   harmed = false;
@@ -83,34 +83,38 @@ export class SimulatedDisk {
       folder = new Folder();
       this.#folders.set(path, folder);
     }
-    if (folder.owner?.alive === true)
-      throw new KappaError("KAPPA_STATE_LOCKED", `state in ${path} is open in ${folder.owner.name}`, { path });
+    requireUnlocked(path, folder);
     folder.owner = incarnation;
+    folder.openedMs = this.#scheduler.monotonic();
     return new FolderBackend(folder, incarnation, (changes, synced) => this.#write(path, folder, changes, synced));
   }
 
+  /** @throws KAPPA_STATE_LOCKED as `open` does */
   async remove(path: string, incarnation: Incarnation): Promise<void> {
     await incarnation.sleep(this.#random.delay(0.1, this.writeMs));
+    requireUnlocked(path, this.#folders.get(path));
     if (incarnation.alive) this.#folders.delete(path);
   }
 
-  writtenMs(path: string): number | undefined {
-    const folder = this.#folders.get(path);
-    return folder === undefined || folder.batches.length === 0 ? undefined : folder.writtenMs;
+  /** Folders of a task, the one opened last first. */
+  found(partition: number): { readonly path: string; readonly openedMs: number }[] {
+    return this.#foldersOf(partition)
+      .map(([path, { openedMs }]) => ({ path, openedMs }))
+      .sort((a, b) => b.openedMs - a.openedMs || (a.path < b.path ? -1 : 1));
   }
 
   /** Whether a database of a task was damaged, or lost something. */
   harmed(partition: number): boolean {
-    return this.#foldersOf(partition).some(({ harmed }) => harmed);
+    return this.#foldersOf(partition).some(([, { harmed }]) => harmed);
   }
 
   /** Whether a database of a task needs commits that the log, which begins at an offset, holds no more. */
   outdated(partition: number, startOffset: number): boolean {
-    return this.#foldersOf(partition).some(({ needsFrom }) => needsFrom < startOffset);
+    return this.#foldersOf(partition).some(([, { needsFrom }]) => needsFrom < startOffset);
   }
 
-  #foldersOf(partition: number): Folder[] {
-    return [...this.#folders].flatMap(([path, folder]) => (Number.parseInt(path, 10) === partition ? [folder] : []));
+  #foldersOf(partition: number): [string, Folder][] {
+    return [...this.#folders].filter(([path]) => Number.parseInt(path, 10) === partition);
   }
 
   #write(path: string, folder: Folder, changes: readonly Change[], synced: boolean): Promise<void> {
@@ -127,7 +131,6 @@ export class SimulatedDisk {
         const batch = { changes, synced };
         folder.batches.push(batch);
         folder.apply(batch);
-        folder.writtenMs = this.#scheduler.monotonic();
         owner.after(this.#random.delay(0.05, 0.5), resolve);
       });
     });
@@ -174,6 +177,11 @@ export class SimulatedDisk {
     }
     return path;
   }
+}
+
+function requireUnlocked(path: string, folder: Folder | undefined): void {
+  if (folder?.owner?.alive === true)
+    throw new KappaError("KAPPA_STATE_LOCKED", `state in ${path} is open in ${folder.owner.name}`, { path });
 }
 
 /** A database as the process has it open. Its object goes with the process; the folder stays. */

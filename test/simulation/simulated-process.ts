@@ -1,6 +1,7 @@
 import type { MemorySchemaRegistry } from "../../src/codec/memory-schema-registry.ts";
 import { noMeter } from "../../src/core/meter.ts";
 import { GroupMembership } from "../../src/engine/group-membership.ts";
+import { TaskDatabases } from "../../src/engine/task-databases.ts";
 import { TaskHost } from "../../src/engine/task-host.ts";
 import { TaskRounds } from "../../src/engine/task-rounds.ts";
 import type { ThreadReport } from "../../src/engine/thread-protocol.ts";
@@ -12,7 +13,7 @@ import type { TakeOverTap } from "../../src/task/task-opener.ts";
 import type { Topology } from "../../src/topology/graph.ts";
 import type { GroupCoordinator } from "./group-coordinator.ts";
 import type { Incarnation } from "./incarnation.ts";
-import { ProcessDatabases } from "./process-databases.ts";
+import { ProcessFolders } from "./process-folders.ts";
 import { ProcessLog, type ProcessLogOptions } from "./process-log.ts";
 import type { SimulatedDisk } from "./simulated-disk.ts";
 
@@ -43,7 +44,7 @@ export interface ProcessOptions {
 
 /**
  * A process of the application with one engine thread, from its start to its death: the membership, the host of tasks,
- * its rounds and the tasks are the shipped ones. What `Engine` and `EngineWorker` tell each other for them is here, since
+ * its rounds, the choice of databases and the tasks are the shipped ones. What `Engine` and `EngineWorker` tell each other for them is here, since
  * those start threads.
  */
 export class SimulatedProcess {
@@ -64,7 +65,11 @@ export class SimulatedProcess {
     this.#options = options;
     this.incarnation = incarnation;
     this.#log = new ProcessLog(options.log);
-    const databases = new ProcessDatabases(disk, incarnation, Math.floor(settings.cacheBytes / partitions));
+    const databases = new TaskDatabases({
+      folders: new ProcessFolders(disk, incarnation),
+      taskBytes: Math.floor(settings.cacheBytes / partitions),
+      evades: true,
+    });
     this.#membership = new GroupMembership({
       kafka: { bootstrapServers: [], clientId: "" },
       applicationId: topology.applicationId,
@@ -77,7 +82,7 @@ export class SimulatedProcess {
       client: group.client(incarnation),
       // A process that comes back is a new member here: the harder case.
       claimIdentity: () => Promise.resolve({ id: "", release: () => Promise.resolve() }),
-      writtenMs: (partition) => disk.writtenMs(String(partition)),
+      writtenMs: (partition) => disk.found(partition)[0]?.openedMs,
       url: () => null,
     });
     this.#host = new TaskHost({
