@@ -132,6 +132,8 @@ function firstStage(task: number, { variant, payments, cards, choices, unluckyAm
       levels.set(value.customer, [...(levels.get(value.customer) ?? []), value]);
       continue;
     }
+    // Also by rows that never come to the store: a restore brings back what may matter from then on.
+    store.reach(orderTimeMs);
     const nowMs = Math.max(timeMs, orderTimeMs);
     const firstMs = seenMs.get(value.id);
     if (firstMs !== undefined && nowMs - firstMs < variant.dedupMs) continue;
@@ -209,9 +211,14 @@ class EventList {
     this.#windowMs = windowMs;
   }
 
+  /** The stage has come to a time. */
+  reach(orderTimeMs: number): void {
+    this.#orderTimeMs = Math.max(this.#orderTimeMs, orderTimeMs);
+  }
+
   /** The event with those in (t - window, t], itself included; a late one sees what is held still, and is not kept. */
   take(key: string, timeMs: number, orderTimeMs: number, late: boolean, amount: number) {
-    this.#orderTimeMs = Math.max(this.#orderTimeMs, orderTimeMs);
+    this.reach(orderTimeMs);
     const events = this.#events.get(key) ?? [];
     this.#events.set(key, events);
     const floorMs = late ? orderTimeMs - this.#graceMs - this.#windowMs : Number.NEGATIVE_INFINITY;
