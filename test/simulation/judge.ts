@@ -75,6 +75,8 @@ function parsed<Value>(text: string): Value | null {
 /** Whether all that lies in the log was taken by tasks that are open, and all that they did is committed. */
 export function atEnd(world: World): boolean {
   const tasks = world.processes.flatMap(({ tasks }) => tasks);
+  // A process that has not heard of it yet still has tasks that another one runs.
+  if (new Set(tasks.map(({ partition }) => partition)).size !== tasks.length) return false;
   if (tasks.length !== world.scenario.partitions) return false;
   return tasks.every((task) => {
     if (!task.finished) return false;

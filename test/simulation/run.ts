@@ -81,7 +81,8 @@ async function untilDecided(world: World): Promise<void> {
     if (nowMs < lookedMs + lookMs) return false;
     lookedMs = nowMs;
     const end = atEnd(world);
-    if (end && firstAtMs < 0) firstAtMs = nowMs;
+    if (!end) firstAtMs = -1;
+    else if (firstAtMs < 0) firstAtMs = nowMs;
     ended = end && nowMs >= firstAtMs + settledMs;
     return ended || nowMs > beganMs + mendedWithinMs;
   });
