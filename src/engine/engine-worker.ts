@@ -104,10 +104,9 @@ export class EngineWorker {
       scorers = await loadModels(topology, clock, meter);
       await lookUpTopics(topology, log);
       await this.#openGlobalTables(topology, log, registry);
-      const taskBytes = Math.floor(order.settings.cacheBytes / order.partitionCount);
       const databases = new TaskDatabases({
-        folders: new LevelFolders(order.stateDir, taskBytes),
-        taskBytes,
+        folders: new LevelFolders(order.stateDir),
+        taskBytes: Math.floor(order.settings.cacheBytes / order.partitionCount),
         evades: order.log.kind === "kafka",
       });
       const around: Omit<TaskSurroundings, "generation"> = {

@@ -1,21 +1,15 @@
 import { LevelBackend } from "../state/level-backend.ts";
 import type { StateBackend } from "../state/state-backend.ts";
-import { cacheShares } from "./cache-shares.ts";
-import type { DatabaseFolders } from "./task-databases.ts";
+import type { DatabaseFolders, LevelShares } from "./task-databases.ts";
 import { taskFolder, taskFolders } from "./task-folders.ts";
 
 /** Folders of the file system, with a LevelDB in each. */
 export class LevelFolders implements DatabaseFolders {
   readonly #stateDir: string;
-  readonly #taskBytes: number;
 
-  /**
-   * @param stateDir folder of the application's local state
-   * @param taskBytes memory for the state of one task
-   */
-  constructor(stateDir: string, taskBytes: number) {
+  /** @param stateDir folder of the application's local state */
+  constructor(stateDir: string) {
     this.#stateDir = stateDir;
-    this.#taskBytes = taskBytes;
   }
 
   found(partition: number): readonly string[] {
@@ -26,9 +20,8 @@ export class LevelFolders implements DatabaseFolders {
     return taskFolder(this.#stateDir, partition, n);
   }
 
-  async open(path: string): Promise<StateBackend> {
-    const { writeBufferBytes, blockCacheBytes } = cacheShares(this.#taskBytes);
-    return await LevelBackend.open({ path, writeBufferBytes, blockCacheBytes });
+  open(path: string, shares: LevelShares): Promise<StateBackend> {
+    return LevelBackend.open({ path, ...shares });
   }
 
   remove(path: string): Promise<void> {

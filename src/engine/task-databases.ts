@@ -1,7 +1,10 @@
 import { KappaError } from "../core/errors.ts";
 import type { StateBackend } from "../state/state-backend.ts";
 import { StateDatabase } from "../state/state-database.ts";
-import { cacheShares } from "./cache-shares.ts";
+import { type CacheShares, cacheShares } from "./cache-shares.ts";
+
+/** What a database takes besides our cache. */
+export type LevelShares = Omit<CacheShares, "entityBytes">;
 
 /** Where databases of tasks lie: the disk of this machine. */
 export interface DatabaseFolders {
@@ -9,8 +12,8 @@ export interface DatabaseFolders {
   found(partition: number): readonly string[];
   /** Where its n-th one is, counted from 1. */
   path(partition: number, n: number): string;
-  /** @throws KAPPA_STATE_LOCKED, KAPPA_STATE_CORRUPT */
-  open(path: string): Promise<StateBackend>;
+  /** @param shares memory that it may take besides our cache @throws KAPPA_STATE_LOCKED, KAPPA_STATE_CORRUPT */
+  open(path: string, shares: LevelShares): Promise<StateBackend>;
   /** Who holds the lock would write on into files that are gone. @throws KAPPA_STATE_LOCKED */
   remove(path: string): Promise<void>;
 }
@@ -83,9 +86,10 @@ export class TaskDatabases {
   async #openAt(path: string, afresh: boolean): Promise<StateDatabase> {
     const { folders, taskBytes } = this.#options;
     if (afresh) await folders.remove(path);
-    const backend = await folders.open(path);
+    const { entityBytes, ...levelShares } = cacheShares(taskBytes);
+    const backend = await folders.open(path, levelShares);
     try {
-      return await StateDatabase.open({ backend, cacheBytes: cacheShares(taskBytes).entityBytes });
+      return await StateDatabase.open({ backend, cacheBytes: entityBytes });
     } catch (error) {
       await backend.close();
       throw error;

@@ -111,7 +111,7 @@ export class EntityStore<E extends Entity> {
     }
     const form = this.#form;
     const entityKey = form.entityKey(key);
-    if (this.#written.filter?.mayHold(form.keyBuffer, form.keyEnd) === false) return undefined;
+    if (this.#written.filter?.mayHold(entityKey, entityKey.length) === false) return undefined;
     const bytes = this.#backend.get(entityKey);
     if (bytes === undefined) return undefined;
     const entity = this.kind.decode(key, form.open(bytes, key, this.#reader));
@@ -235,7 +235,7 @@ export class EntityStore<E extends Entity> {
     }
     this.kind.encode(entity, form.begin(this.kind.newestMs(entity)));
     const entityKey = form.entityKey(entity.key);
-    this.#written.filter?.add(form.keyBuffer, form.keyEnd);
+    this.#written.filter?.add(entityKey, entityKey.length);
     batch.put(entityKey, form.seal());
   }
 

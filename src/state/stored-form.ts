@@ -32,9 +32,9 @@ const keyRoom = 64;
 export class StoredForm {
   readonly #number: number;
   readonly #layout: StoreLayout;
-  /** The key that was written last, up to `keyEnd`. */
-  readonly keyBuffer: Buffer = Buffer.allocUnsafeSlow(keyBytesMax + 16);
-  keyEnd = 0;
+  /** The key that was written last, up to `#keyEnd`. */
+  readonly #keyBuffer: Buffer = Buffer.allocUnsafeSlow(keyBytesMax + 16);
+  #keyEnd = 0;
   readonly #keyViews = new BufferViews(0);
   readonly #writer = new ByteWriter();
   readonly #valueViews = new BufferViews(keyRoom);
@@ -47,22 +47,22 @@ export class StoredForm {
 
   entityKey(key: StateKey): Buffer {
     keyBytesBound(key);
-    this.keyBuffer[0] = this.#number;
-    this.keyBuffer[1] = kindEntity;
-    return this.#keyUpTo(writeKey(this.keyBuffer, 2, key));
+    this.#keyBuffer[0] = this.#number;
+    this.#keyBuffer[1] = kindEntity;
+    return this.#keyUpTo(writeKey(this.#keyBuffer, 2, key));
   }
 
   partKey(key: StateKey, part: number): Buffer {
-    this.keyBuffer[0] = this.#number;
-    this.keyBuffer[1] = kindPart;
-    const end = writeKey(this.keyBuffer, 4, key);
-    this.keyBuffer.writeUInt16BE(end - 4, 2);
-    return this.#keyUpTo(this.keyBuffer.writeUInt32BE(part, end));
+    this.#keyBuffer[0] = this.#number;
+    this.#keyBuffer[1] = kindPart;
+    const end = writeKey(this.#keyBuffer, 4, key);
+    this.#keyBuffer.writeUInt16BE(end - 4, 2);
+    return this.#keyUpTo(this.#keyBuffer.writeUInt32BE(part, end));
   }
 
   #keyUpTo(end: number): Buffer {
-    this.keyEnd = end;
-    return this.#keyViews.to(this.keyBuffer, end);
+    this.#keyEnd = end;
+    return this.#keyViews.to(this.#keyBuffer, end);
   }
 
   /** Where the keys of entities lie: those after `after`, of texts those that begin with `prefix`. */
@@ -95,7 +95,7 @@ export class StoredForm {
 
   /** Seals the value that was begun, for the key that was written last. */
   seal(): Buffer {
-    const { keyBuffer, keyEnd } = this;
+    const [keyBuffer, keyEnd] = [this.#keyBuffer, this.#keyEnd];
     const { buffer, at: end } = this.#writer;
     const start = keyRoom + 4 - keyEnd;
     if (start < 0) {
@@ -117,7 +117,7 @@ export class StoredForm {
   open(value: Buffer, key: StateKey, reader: ByteReader): ByteReader {
     const { store, version } = this.#layout;
     const stored = value.length >= prefixBytes ? value.readUInt32LE(0) : -1;
-    const computed = crc32(value.subarray(4), crc32(this.keyBuffer.subarray(0, this.keyEnd)));
+    const computed = crc32(value.subarray(4), crc32(this.#keyBuffer.subarray(0, this.#keyEnd)));
     if (stored !== computed) {
       const message = `store ${store}: a value of ${value.length} bytes has checksum ${stored}, its content ${computed}`;
       throw new KappaError("KAPPA_STATE_CORRUPT", message, { store, key });

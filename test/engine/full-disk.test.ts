@@ -82,7 +82,7 @@ async function counting() {
   const host = (): TaskHost => {
     // Little memory: a restore has to write on the way.
     const taskBytes = 128 * 1024;
-    const databases = new TaskDatabases({ folders: new LevelFolders(stateDir, taskBytes), taskBytes, evades: false });
+    const databases = new TaskDatabases({ folders: new LevelFolders(stateDir), taskBytes, evades: false });
     const around = {
       topology,
       partitions: 1,

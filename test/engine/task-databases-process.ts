@@ -6,7 +6,7 @@ import { answer, orderOf, say } from "../bench/child.ts";
 
 const { stateDir, partition } = orderOf<{ readonly stateDir: string; readonly partition: number }>();
 const taskBytes = 1 << 20;
-const databases = new TaskDatabases({ folders: new LevelFolders(stateDir, taskBytes), taskBytes, evades: true });
+const databases = new TaskDatabases({ folders: new LevelFolders(stateDir), taskBytes, evades: true });
 let database = await databases.open(partition, false);
 answer({
   close: () => database.close(),

@@ -16,8 +16,7 @@ const taskBytes = 1 << 20;
 let stateDir: string;
 let owner: Child;
 
-const databases = (evades: boolean) =>
-  new TaskDatabases({ folders: new LevelFolders(stateDir, taskBytes), taskBytes, evades });
+const databases = (evades: boolean) => new TaskDatabases({ folders: new LevelFolders(stateDir), taskBytes, evades });
 const folders = () => readdirSync(stateDir).sort();
 
 /** Opens a task's database, writes that it is at `position` and closes it. @returns what it was at before */

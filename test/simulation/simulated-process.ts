@@ -44,8 +44,8 @@ export interface ProcessOptions {
 
 /**
  * A process of the application with one engine thread, from its start to its death: the membership, the host of tasks,
- * its rounds, the choice of databases and the tasks are the shipped ones. What `Engine` and `EngineWorker` tell each other for them is here, since
- * those start threads.
+ * its rounds, the choice of databases and the tasks are the shipped ones. What `Engine` and `EngineWorker` tell each other
+ * for them is here, since those start threads.
  */
 export class SimulatedProcess {
   readonly incarnation: Incarnation;
